@@ -1,0 +1,79 @@
+"""WhatsAppClient: one account of the messenger, usable with no bot at all.
+
+    from chatbot.client import WhatsAppClient
+
+Nothing is imported before its name is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from chatbot.client.client import WhatsAppClient
+    from chatbot.client.exceptions import (
+        AuthenticationError,
+        BackendError,
+        ConnectionError,  # noqa: A004 - the specification names it so
+        DecryptionError,
+        IdentityError,
+        MessageSkipError,
+        NotSupportedByBackendError,
+        PermissionDeniedError,
+        SessionNotFoundError,
+        StorageError,
+        StorageLockedError,
+        UsernameExistsError,
+        ValidationError,
+        WhatsAppClientError,
+        WrongPasswordError,
+    )
+    from chatbot.client.models import ConnectionState, Image, Message, MessageStatus, User
+    from chatbot.client.settings import ClientSettings
+
+__all__ = [
+    "AuthenticationError",
+    "BackendError",
+    "ClientSettings",
+    "ConnectionError",
+    "ConnectionState",
+    "DecryptionError",
+    "IdentityError",
+    "Image",
+    "Message",
+    "MessageSkipError",
+    "MessageStatus",
+    "NotSupportedByBackendError",
+    "PermissionDeniedError",
+    "SessionNotFoundError",
+    "StorageError",
+    "StorageLockedError",
+    "User",
+    "UsernameExistsError",
+    "ValidationError",
+    "WhatsAppClient",
+    "WhatsAppClientError",
+    "WrongPasswordError",
+]
+
+_MODELS: Final = frozenset({"ConnectionState", "Image", "Message", "MessageStatus", "User"})
+_HOMES: Final = MappingProxyType(
+    {"WhatsAppClient": "chatbot.client.client", "ClientSettings": "chatbot.client.settings"}
+    | dict.fromkeys(_MODELS, "chatbot.client.models")
+)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name, "chatbot.client.exceptions")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, whether imported yet or not."""
+    return __all__
