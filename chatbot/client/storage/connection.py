@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +14,6 @@ from chatbot.client.exceptions import StorageError
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
-_PRIVATE: Final = 0o600
 _QUICK_CHECK_LIMIT: Final = 256 * 1024 * 1024
 """The largest file, in bytes, that is read through after an unclean shutdown (about a second)."""
 
@@ -79,23 +74,6 @@ class SqliteThread:
     async def close(self) -> None:
         """Close the connection and end the thread."""
         await self._proxy.close()
-
-
-def create_private(path: Path) -> None:
-    """Make sure that the file exists and is its owner's alone (0600) from the first byte on.
-
-    SQLite gives its `-wal` and `-shm` files the mode of the database. Windows has no modes: there
-    the folder's access list decides.
-
-    Raises:
-        OSError: it can be neither created nor tightened.
-    """
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE))
-    except FileExistsError:
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            logger.warning("%s was open to other users of this machine: made private", path)
-            path.chmod(_PRIVATE)
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

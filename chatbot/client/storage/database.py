@@ -24,10 +24,10 @@ from chatbot.client.storage.connection import (
     SqliteThread,
     connect_reader,
     connect_writer,
-    create_private,
     is_disk_error,
     storage_error,
 )
+from chatbot.client.storage.files import create_private
 from chatbot.client.storage.migrations import apply_migration, schema_version
 
 T = TypeVar("T")
