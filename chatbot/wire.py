@@ -27,7 +27,7 @@ STATUS_BATCH: Final = 98
 AUTHENTICATED_SOCKETS_HEADER: Final = "X-Authenticated-Sockets"
 """Sent as `1` by a backend that checks the JWT of every socket."""
 
-TOKEN_HEADER: Final = "X-Auth-Token"
+TOKEN_HEADER: Final = "X-Auth-Token"  # noqa: S105 - the name of a header
 """Carries the JWT on calls whose `Authorization` holds a bare user id."""
 
 Timestamp: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)]
@@ -99,6 +99,12 @@ class ErrorBody(Body):
     """What every failed call but an unknown path answers."""
 
     error: str = ""
+
+
+class Success(Body):
+    """What a call answers that has nothing else to say."""
+
+    success: bool = True
 
 
 # ---------------------------------------------------------------- REST: keys
@@ -209,6 +215,13 @@ class StatusBatchBody(CamelBody):
     status: MessageStatus
 
 
+class StatusBatchResult(Body):
+    """Its answer: how many messages changed."""
+
+    success: bool = True
+    updated: int = 0
+
+
 # ---------------------------------------------------------------- REST: groups
 
 
@@ -235,8 +248,8 @@ class GroupUpdate(CamelBody):
     """PUT /api/groups/{id}: what is unset stays."""
 
     name: str | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
-    avatar: str | None | UnsetType = UNSET
+    description: str | UnsetType | None = UNSET
+    avatar: str | UnsetType | None = UNSET
     settings: GroupSettings | UnsetType = UNSET
 
 
@@ -271,6 +284,13 @@ class MembersAdd(CamelBody):
     """POST /api/groups/{id}/members."""
 
     user_ids: list[str]
+
+
+class MembersAddResult(Body):
+    """Its answer: the user ids that were added."""
+
+    success: bool = True
+    added: list[str] = []
 
 
 class RoleBody(Body):
@@ -314,6 +334,13 @@ class GroupHistoryRow(Body, kw_only=True):
     system_event: str | None = None
     metadata: Any = None
     from_username: str | None = None
+
+
+class JoinResult(Body):
+    """The answer to POST /api/groups/join."""
+
+    group_id: str
+    success: bool = True
 
 
 class UserStatusBody(Body):
