@@ -55,12 +55,21 @@ class SqliteThread:
             sqlite3.Error: whatever `connect` raises.
         """
         opened: list[sqlite3.Connection] = []
+        failed: list[sqlite3.Error] = []
 
         def connector() -> sqlite3.Connection:
-            opened.append(connect())
+            try:
+                opened.append(connect())
+            except sqlite3.Error as error:
+                # Were it raised here, aiosqlite would leave its thread without waiting for its end.
+                failed.append(error)
+                return sqlite3.connect(":memory:")
             return opened[0]
 
         proxy = await aiosqlite.Connection(connector, iter_chunk_size=64)
+        if failed:
+            await proxy.close()
+            raise failed[0]
         return cls(proxy, opened[0])
 
     async def run(self, call: Callable[[sqlite3.Connection], T]) -> T:
@@ -135,7 +144,7 @@ def _size(path: Path) -> int:
 def _quick_check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        error = sqlite3.DatabaseError(verdict)
+        error = sqlite3.DatabaseError(" ".join(verdict.split()))
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
 

@@ -41,16 +41,9 @@ def make_private_directory(path: Path) -> None:
     Raises:
         OSError: it cannot be created, or a file is in its place.
     """
-    try:
-        path.mkdir(mode=_DIRECTORY)
-    except FileNotFoundError:
-        make_private_directory(path.parent)
-        make_private_directory(path)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
-    else:
-        sync_directory(path.parent)
+    for missing in reversed([p for p in (path, *path.parents) if not p.is_dir()]):
+        missing.mkdir(mode=_DIRECTORY, exist_ok=True)
+        sync_directory(missing.parent)
 
 
 def write_private(path: Path, data: bytes) -> None:
