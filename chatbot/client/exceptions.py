@@ -51,11 +51,23 @@ class SessionNotFoundError(WhatsAppClientError):
 
 
 class DecryptionError(WhatsAppClientError):
-    """A message did not decrypt; nothing was changed by trying."""
+    """A message did not decrypt; nothing was changed by trying.
+
+    Attributes:
+        reason: one word for programs: `malformed`, `forged`, `used-key`, `no-session`, `replay`,
+            `unknown-prekey`, `skip-limit`, `identity`, or the general `undecryptable`.
+    """
+
+    def __init__(self, message: str, *, reason: str = "undecryptable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class MessageSkipError(DecryptionError):
     """A message would skip more than 1000 keys in one step."""
+
+    def __init__(self, message: str, *, reason: str = "skip-limit") -> None:
+        super().__init__(message, reason=reason)
 
 
 class IdentityError(WhatsAppClientError):

@@ -1,0 +1,437 @@
+"""Everything between us and one peer: which sessions there are, and which one to send in.
+
+The browser holds one session per peer and replaces it on every `x3dh` it receives; we hold up to
+32 and let every message find its own (PROTOCOL.md 4.1). Which of them to send in is a decision of
+its own, made by `confirmed` alone (4.2.2). No I/O, no clock: time is an argument in ms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chatbot.client.exceptions import DecryptionError, SessionNotFoundError
+
+from . import x3dh
+from .changes import PeerChanges
+from .failure_budget import FailureBudget
+from .identity import Identity
+from .key_manager import KeyRing
+from .keys import generate_key_pair
+from .message import EncryptedMessage, RatchetHeader, X3DHHeader
+from .ratchet import Decryption
+from .session import Session
+from .x3dh import PrekeyBundle
+
+MAX_SESSIONS: Final = 32
+DAY: Final = 86_400_000
+EPHEMERAL_RETENTION: Final = 60 * DAY
+"""As long as the signed prekey secret that an ephemeral key was used with."""
+
+SESSION_TIMEOUT: Final = 30 * DAY
+"""SRS 6.4: a session unused for that long is not sent in any more."""
+
+CONTEST_WINDOW: Final = 5_000
+"""PROTOCOL.md 4.2.2: how long after its echo our `x3dh` may still cross one of the peer's."""
+
+X3DH_OPERATIONS: Final = 4
+"""What trying an `x3dh` costs at the most, in DH operations."""
+
+CAPABILITIES: Final = ("image-1",)
+"""What our own kind of client can read (PROTOCOL.md 3); the browser ignores it."""
+
+
+class IdentityUnknownError(DecryptionError):
+    """The tag verifies, but under an identity key that is not the pinned one.
+
+    Attributes:
+        identity_key: the claimed X25519 identity key (32 bytes), to be compared with the
+            published one before `PeerRecord.accept_identity`.
+    """
+
+    def __init__(self, identity_key: bytes) -> None:
+        super().__init__("the sender's identity key is not the pinned one", reason="identity")
+        self.identity_key = identity_key
+
+
+class BudgetExhaustedError(DecryptionError):
+    """The sender's failures have used up the minute's budget: try again later, drop nothing."""
+
+
+class Received(Struct, frozen=True, kw_only=True):
+    """A decrypted message.
+
+    Attributes:
+        plaintext: UTF-8 as the peer encrypted it, not yet decoded.
+        session_id: the session it decrypted in.
+        opened: whether its `x3dh` opened that session.
+        identity_key: the peer's identity key (32 bytes) that the session stands on.
+        used_one_time_prekey: the id of our one-time prekey to delete once this is durable.
+    """
+
+    plaintext: bytes
+    session_id: str
+    opened: bool
+    identity_key: bytes
+    used_one_time_prekey: int | None = None
+
+
+class _Head(Struct, frozen=True, array_like=True):
+    confirmed: str | None = None
+    newest_opened: str | None = None
+    x3dh_delivered_at: int = 0
+
+
+_head_encoder: Final = msgspec.msgpack.Encoder()
+_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
+
+
+class PeerRecord:
+    """The sessions with one peer, and the rules of PROTOCOL.md 4.1 and 4.2.2.
+
+    Every call that changes something notes it; `take_changes` hands over what has to be stored.
+
+    Attributes:
+        peer_id: the peer's user id.
+        identity_key: the pinned X25519 identity key (32 bytes), or None before first contact.
+        sessions: the candidates by id.
+        confirmed: the id of the session that may be sent in without an `x3dh`.
+        capabilities: what the peer said it can read, under the pinned identity.
+    """
+
+    def __init__(
+        self,
+        peer_id: str,
+        *,
+        identity_key: bytes | None = None,
+        sessions: dict[str, Session] | None = None,
+        ephemerals: dict[bytes, tuple[str, int]] | None = None,
+        capabilities: frozenset[str] = frozenset(),
+        head: bytes | None = None,
+    ) -> None:
+        self.peer_id = peer_id
+        self.identity_key = identity_key
+        self.capabilities = capabilities
+        self.sessions = sessions if sessions is not None else {}
+        self._ephemerals = ephemerals if ephemerals is not None else {}
+        stored = _head_decoder.decode(head) if head else _Head()
+        self.confirmed = stored.confirmed
+        self._newest_opened = stored.newest_opened
+        self._x3dh_delivered_at = stored.x3dh_delivered_at
+        self._unechoed_x3dh: set[str] = set()
+        self._budget = FailureBudget()
+        self._changes = PeerChanges()
+
+    def __repr__(self) -> str:
+        return f"<PeerRecord {self.peer_id} sessions={len(self.sessions)}>"
+
+    # ------------------------------------------------------------ receiving, PROTOCOL.md 4.1
+
+    def receive(
+        self,
+        message: EncryptedMessage,
+        key_ring: KeyRing,
+        now: int,
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> Received:
+        """Decrypt a message in the session it belongs to.
+
+        A failure changes nothing but the failure budget.
+
+        Raises:
+            IdentityUnknownError: genuine under an identity that has to be accepted first.
+            BudgetExhaustedError: not tried; try again when the minute is over.
+            DecryptionError: it cannot be decrypted; `reason` says why.
+        """
+        if message.x3dh is not None:
+            known = self._ephemerals.get(message.x3dh.sender_ephemeral_key)
+            if known is None:
+                return self._receive_opening(message, message.x3dh, key_ring, now, random)
+            if known[0] not in self.sessions:
+                raise DecryptionError(
+                    "this x3dh was accepted before, and its session is gone", reason="replay"
+                )
+        return self._receive_in_candidates(message, now, random)
+
+    def charge_rejected_identity(self, now: int) -> None:
+        """A message under an identity that the peer does not publish: making it cost nothing."""
+        self._budget.charge(now, dh_operations=X3DH_OPERATIONS)
+
+    def _receive_opening(
+        self,
+        message: EncryptedMessage,
+        header: X3DHHeader,
+        key_ring: KeyRing,
+        now: int,
+        random: Callable[[int], bytes],
+    ) -> Received:
+        if self._budget.exhausted(now):
+            raise BudgetExhaustedError("too many undecryptable messages from this sender")
+        try:
+            shared_secret = x3dh.respond(key_ring, header)
+            session = Session.respond(self._session_id(header), shared_secret, message, now=now)
+            decryption = session.decrypt(message, random=random)
+        except DecryptionError:
+            self._budget.charge(
+                now, dh_operations=X3DH_OPERATIONS, chain_steps=message.header.message_number
+            )
+            raise
+        self._require_pinned(header.sender_identity_key)
+        self._add(session)
+        self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)
+        self._apply(session, decryption, now)
+        contested = self._unechoed_x3dh or 0 <= now - self._x3dh_delivered_at < CONTEST_WINDOW
+        self._confirm(None if contested else session.id)
+        self._learn_capabilities(message)
+        return Received(
+            plaintext=decryption.plaintext,
+            session_id=session.id,
+            opened=True,
+            identity_key=header.sender_identity_key,
+            used_one_time_prekey=header.used_one_time_prekey_id,
+        )
+
+    def _receive_in_candidates(
+        self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
+    ) -> Received:
+        for session, decryption in self._trials(message, now, random):
+            if session.remote_identity_key == self.identity_key:
+                if session.id == self._newest_opened:
+                    self._confirm(session.id)
+                self._learn_capabilities(message)
+            self._apply(session, decryption, now)
+            return Received(
+                plaintext=decryption.plaintext,
+                session_id=session.id,
+                opened=False,
+                identity_key=session.remote_identity_key,
+            )
+        raise DecryptionError("no session with this peer fits the message", reason="no-session")
+
+    def _trials(
+        self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
+    ) -> Iterator[tuple[Session, Decryption]]:
+        """Try the session that knows the ratchet key, or else all others, cheapest first."""
+        header = message.header
+        for session in self.sessions.values():
+            if session.knows(header.ratchet_key):
+                try:
+                    yield session, session.decrypt(message, random=random)
+                except DecryptionError:
+                    self._budget.charge(now, chain_steps=session.chain_steps(header))
+                    raise
+                return
+        for session in self._strangers(header):
+            if self._budget.exhausted(now):
+                raise BudgetExhaustedError("too many undecryptable messages from this sender")
+            try:
+                yield session, session.decrypt(message, random=random)
+            except DecryptionError:
+                self._budget.charge(now, dh_operations=1, chain_steps=session.chain_steps(header))
+
+    def _strangers(self, header: RatchetHeader) -> list[Session]:
+        """The sessions in which the peer may have stepped to a key that we have not seen yet."""
+        able = (s for s in self.sessions.values() if s.sending_ratchet_key is not None)
+        return sorted(able, key=lambda s: (s.chain_steps(header), -s.used_at))
+
+    def _require_pinned(self, identity_key: bytes) -> None:
+        if identity_key != self.identity_key:
+            raise IdentityUnknownError(identity_key)
+
+    def _learn_capabilities(self, message: EncryptedMessage) -> None:
+        news = frozenset(message.caps) - self.capabilities
+        if news:
+            self.capabilities |= news
+            self._changes.identity = True
+
+    # ------------------------------------------------------------ sending, PROTOCOL.md 4.2
+
+    def sending_session(self, now: int) -> Session | None:
+        """The confirmed session, unless it has timed out or stands on a former identity."""
+        session = self.sessions.get(self.confirmed) if self.confirmed is not None else None
+        if session is None or session.remote_identity_key != self.identity_key:
+            return None
+        return session if now - session.used_at < SESSION_TIMEOUT else None
+
+    def encrypt(
+        self, plaintext: bytes, now: int, *, random: Callable[[int], bytes] = os.urandom
+    ) -> tuple[Session, EncryptedMessage]:
+        """Encrypt a bare message in the confirmed session.
+
+        Raises:
+            SessionNotFoundError: no session is confirmed; `open_session` instead.
+        """
+        session = self.sending_session(now)
+        if session is None:
+            raise SessionNotFoundError(f"no session with {self.peer_id} is confirmed")
+        return session, self._encrypt(session, plaintext, now, None, random)
+
+    def open_session(
+        self,
+        message_id: str,
+        plaintext: bytes,
+        identity: Identity,
+        bundle: PrekeyBundle,
+        now: int,
+        *,
+        use_one_time_prekey: bool = False,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> tuple[Session, EncryptedMessage]:
+        """Encrypt a message that opens a new session and carries its `x3dh`.
+
+        Raises:
+            IdentityUnknownError: the bundle's identity is not the pinned one.
+        """
+        session, header = self.establish(
+            identity, bundle, now, use_one_time_prekey=use_one_time_prekey, random=random
+        )
+        self.x3dh_pending(message_id)
+        self._confirm(None)
+        return session, self._encrypt(session, plaintext, now, header, random)
+
+    def establish(
+        self,
+        identity: Identity,
+        bundle: PrekeyBundle,
+        now: int,
+        *,
+        use_one_time_prekey: bool = False,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> tuple[Session, X3DHHeader]:
+        """Run X3DH as the initiator and keep the session as the newest that we opened.
+
+        Raises:
+            IdentityUnknownError: the bundle's identity is not the pinned one.
+        """
+        self._require_pinned(bundle.identity_key)
+        shared_secret, header = x3dh.initiate(
+            identity,
+            bundle,
+            use_one_time_prekey=use_one_time_prekey,
+            ephemeral=generate_key_pair(random),
+        )
+        session = Session.initiate(
+            self._session_id(header, ours=True),
+            shared_secret,
+            header,
+            remote_identity_key=bundle.identity_key,
+            now=now,
+            key_pair=generate_key_pair(random),
+        )
+        self._newest_opened = session.id
+        self._save_head()
+        self._add(session)
+        return session, header
+
+    def x3dh_pending(self, message_id: str) -> None:
+        """A message that carries our `x3dh` is on its way, its echo not back yet."""
+        self._unechoed_x3dh.add(message_id)
+
+    def x3dh_settled(self, message_id: str, now: int, *, delivered: bool) -> None:
+        """The backend has echoed a message that carried our `x3dh`, or is known not to."""
+        if message_id in self._unechoed_x3dh:
+            self._unechoed_x3dh.discard(message_id)
+            if delivered:
+                self._x3dh_delivered_at = now
+                self._save_head()
+
+    @property
+    def awaits_x3dh_echo(self) -> bool:
+        """Whether a message that carried our `x3dh` is still un-echoed."""
+        return bool(self._unechoed_x3dh)
+
+    def unconfirm(self) -> None:
+        """An undecryptable message came from the peer: it may have lost our session."""
+        self._confirm(None)
+
+    def _encrypt(
+        self,
+        session: Session,
+        plaintext: bytes,
+        now: int,
+        header: X3DHHeader | None,
+        random: Callable[[int], bytes],
+    ) -> EncryptedMessage:
+        ratchet_header, ciphertext = session.encrypt(plaintext, now, random=random)
+        self._changes.save(session)
+        return EncryptedMessage(ratchet_header, ciphertext, header, CAPABILITIES)
+
+    # ------------------------------------------------------------ identity and upkeep
+
+    def accept_identity(self, identity_key: bytes) -> None:
+        """Pin a peer's identity key (32 bytes) that equals the published one (4.1.6).
+
+        Sessions of a former identity still decrypt late messages; none is sent in any more.
+        """
+        if identity_key == self.identity_key:
+            return
+        self.identity_key = identity_key
+        self.capabilities = frozenset()
+        self._changes.identity = True
+        self._newest_opened = None
+        self._confirm(None)
+
+    def adopt(self, session: Session) -> None:
+        """Take over a session that was led elsewhere until now, and go on in it."""
+        self._add(session)
+        self._confirm(session.id)
+
+    def drop_sessions(self) -> None:
+        """Forget every session, because our own side of them must not be used any more."""
+        for session_id in list(self.sessions):
+            self._drop(session_id)
+        self._newest_opened = None
+        self._confirm(None)
+
+    def expire_ephemerals(self, now: int) -> None:
+        """Forget accepted ephemeral keys whose signed prekey secret is gone by now."""
+        for key in [key for key, (_, expires) in self._ephemerals.items() if expires <= now]:
+            del self._ephemerals[key]
+
+    def take_changes(self) -> PeerChanges:
+        """Hand over what has changed since the last call."""
+        changes, self._changes = self._changes, PeerChanges()
+        return changes
+
+    def _apply(self, session: Session, decryption: Decryption, now: int) -> None:
+        for key in decryption.added:
+            self._changes.keep_skipped(session.id, (key.ratchet_key, key.number), key.message_key)
+        for gone in session.apply(decryption, now):
+            self._changes.forget_skipped(session.id, gone)
+        self._changes.save(session)
+
+    def _add(self, session: Session) -> None:
+        self.sessions[session.id] = session
+        self._changes.save(session)
+        if len(self.sessions) > MAX_SESSIONS:
+            kept = {session.id, self.confirmed, self._newest_opened}
+            others = [s for s in self.sessions.values() if s.id not in kept]
+            self._drop(min(others, key=lambda s: s.used_at).id)
+
+    def _drop(self, session_id: str) -> None:
+        del self.sessions[session_id]
+        self._changes.drop(session_id)
+
+    def _confirm(self, session_id: str | None) -> None:
+        if session_id != self.confirmed:
+            self.confirmed = session_id
+            self._save_head()
+
+    def _save_head(self) -> None:
+        self._changes.head = _head_encoder.encode(
+            _Head(self.confirmed, self._newest_opened, self._x3dh_delivered_at)
+        )
+
+    def _remember_ephemeral(self, ephemeral_key: bytes, session_id: str, now: int) -> None:
+        entry = (session_id, now + EPHEMERAL_RETENTION)
+        self._ephemerals[ephemeral_key] = entry
+        self._changes.ephemerals[ephemeral_key] = entry
+
+    @staticmethod
+    def _session_id(header: X3DHHeader, *, ours: bool = False) -> str:
+        return ("i-" if ours else "r-") + header.sender_ephemeral_key[:16].hex()

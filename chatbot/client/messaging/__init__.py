@@ -1,0 +1,1 @@
+"""The engine between the wire and the storage: what is received, sent, and sent again."""

@@ -1,0 +1,209 @@
+"""Conversations in memory: each peer's record and send queue, loaded when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from chatbot.client.exceptions import StorageError
+from chatbot.client.models import Message
+from chatbot.client.pictures import to_data_url
+from chatbot.client.storage.outbox_storage import OutboxEntry, OutboxStorage
+from chatbot.client.storage.peer_storage import PeerStorage, StoredPeer
+from chatbot.wire import MessageFrame
+
+from .content import encode_plaintext
+from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
+
+logger = logging.getLogger(__name__)
+
+
+def _log(error: StorageError) -> None:
+    logger.error("a conversation cannot be loaded: %s", error)
+
+
+MAX_CACHED: Final = 2048
+"""Conversations kept in memory when nothing is going on in them."""
+
+
+class Conversation:
+    """One peer, as the engine sees it.
+
+    Attributes:
+        record: its sessions.
+        queue: what is to be sent to it.
+        identity_state: `pinned`, or `changed` until somebody trusts the new identity.
+        inbound: frames that wait behind a catch-up or a check of the peer's identity.
+        busy: whether something asynchronous is going on with `inbound`.
+        behind: whether the history has to be read before anything live is handled or sent.
+        online_at: ms; when the peer was last said to have come online.
+        noticed_at: ms; when the last healing notice went out.
+        timer: the next look at echoes that have not come.
+    """
+
+    __slots__ = (
+        "behind",
+        "busy",
+        "identity_state",
+        "inbound",
+        "noticed_at",
+        "online_at",
+        "peer_id",
+        "queue",
+        "record",
+        "timer",
+    )
+
+    def __init__(self, stored: StoredPeer, *, use_one_time_prekeys: bool = False) -> None:
+        self.peer_id = stored.record.peer_id
+        self.record = stored.record
+        self.identity_state = stored.identity_state
+        self.queue = SendQueue(stored.record, use_one_time_prekeys=use_one_time_prekeys)
+        self.inbound: deque[MessageFrame] = deque()
+        self.busy = False
+        self.behind = False
+        self.online_at = 0
+        self.noticed_at = 0
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be dropped from memory without losing anything."""
+        return self.queue.idle and not self.inbound and not self.busy and not self.behind
+
+
+_Waiting = tuple[Callable[[Conversation], None], Callable[[StorageError], None]]
+
+
+class Conversations:
+    """The cache of conversations.
+
+    `when_open` calls back at once for a conversation in memory, and in the order of the calls for
+    one that is being loaded, so that nothing overtakes anything.
+    """
+
+    def __init__(
+        self,
+        peers: PeerStorage,
+        outbox: OutboxStorage,
+        *,
+        clock: Callable[[], int],
+        use_one_time_prekeys: bool = False,
+    ) -> None:
+        self._peers = peers
+        self._outbox = outbox
+        self._clock = clock
+        self._use_one_time_prekeys = use_one_time_prekeys
+        self._open: OrderedDict[str, Conversation] = OrderedDict()
+        self._opening: dict[str, list[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter(list(self._open.values()))
+
+    def cached(self, peer_id: str) -> Conversation | None:
+        """The conversation, if it is in memory."""
+        return self._open.get(peer_id)
+
+    def when_open(
+        self,
+        peer_id: str,
+        callback: Callable[[Conversation], None],
+        on_failure: Callable[[StorageError], None] = _log,
+    ) -> None:
+        """Call back with the conversation, loading it first if need be."""
+        conversation = self._open.get(peer_id)
+        if conversation is not None:
+            self._open.move_to_end(peer_id)
+            callback(conversation)
+            return
+        if peer_id not in self._opening:
+            self._opening[peer_id] = []
+            task = asyncio.create_task(self._load(peer_id), name="load conversation")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._opening[peer_id].append((callback, on_failure))
+
+    async def open(self, peer_id: str) -> Conversation:
+        """The conversation, loaded if need be.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        opened: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
+        self.when_open(peer_id, opened.set_result, opened.set_exception)
+        return await opened
+
+    def forget_all(self) -> list[str]:
+        """Drop everything in memory, because it is ahead of the disk; returns whose it was."""
+        forgotten = list(self._open)
+        for conversation in self._open.values():
+            if conversation.timer is not None:
+                conversation.timer.cancel()
+        self._open.clear()
+        return forgotten
+
+    async def close(self) -> None:
+        """Stop loading and drop everything."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.forget_all()
+
+    async def _load(self, peer_id: str) -> None:
+        try:
+            conversation = await self._read(peer_id)
+        except StorageError as error:
+            for _, on_failure in self._opening.pop(peer_id):
+                on_failure(error)
+            return
+        self._open[peer_id] = conversation
+        self._make_room()
+        for callback, _ in self._opening.pop(peer_id):
+            callback(conversation)
+
+    async def _read(self, peer_id: str) -> Conversation:
+        conversation = Conversation(
+            await self._peers.load(peer_id), use_one_time_prekeys=self._use_one_time_prekeys
+        )
+        for entry in await self._outbox.entries(
+            "direct", peer_id, ("queued", "sending", "sent", "delivered")
+        ):
+            self._take_up(conversation, entry)
+        return conversation
+
+    def _take_up(self, conversation: Conversation, entry: OutboxEntry) -> None:
+        """Put a stored message where it was: waiting, un-echoed, or recently sent bare."""
+        outgoing = outgoing_of(entry.message)
+        if entry.state == "queued":
+            conversation.queue.submit(outgoing)
+            return
+        flight = InFlight(
+            outgoing,
+            session_id=entry.session_id or "",
+            chain=b"",
+            sent_at=entry.sent_at,
+            carries_x3dh=entry.carries_x3dh,
+            ambiguous=entry.state == "sending",
+        )
+        if flight.ambiguous or self._clock() - entry.sent_at <= RESEND_WINDOW:
+            conversation.queue.resume(flight)
+
+    def _make_room(self) -> None:
+        if len(self._open) <= MAX_CACHED:
+            return
+        for peer_id, conversation in self._open.items():
+            if conversation.idle:
+                del self._open[peer_id]
+                return
+
+
+def outgoing_of(message: Message) -> Outgoing:
+    """A stored message as the send queue takes it."""
+    image_data = None
+    if message.image is not None and not message.is_encrypted:
+        image_data = to_data_url(message.image)
+    return Outgoing(message.id, encode_plaintext(message), message.type, image_data)

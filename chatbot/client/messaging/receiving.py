@@ -1,0 +1,291 @@
+"""Receiving: from the frame through the ratchet to the inbox.
+
+A frame is decrypted at once where its conversation is in memory and nothing is going on in it, and
+waits in `Conversation.inbound` otherwise: behind a catch-up, or while a new identity is looked up.
+Session, message and seen mark are one transaction; only then is the message handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Literal
+
+from chatbot.client.crypto.key_manager import KeyRing
+from chatbot.client.crypto.message import decode_content
+from chatbot.client.crypto.session_manager import (
+    BudgetExhaustedError,
+    IdentityUnknownError,
+    Received,
+)
+from chatbot.client.exceptions import (
+    ConnectionError,
+    DecryptionError,
+    IdentityError,
+    SessionNotFoundError,
+    WhatsAppClientError,
+)
+from chatbot.client.models import Image, Message
+from chatbot.client.pictures import from_data_url
+from chatbot.client.storage.database import Database
+from chatbot.client.storage.message_storage import DELIVERED, InboxEntry, MessageStorage
+from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.wire import MessageFrame, StatusFrame
+
+from .content import decode_image, decode_text
+from .conversation import Conversation, Conversations
+from .identities import Identities
+from .ports import Link, Observer
+from .sending import Sender
+
+MAX_INBOUND: Final = 1000
+"""Frames of one conversation that wait in memory; the rest is left to its history."""
+
+MAX_UNHANDLED: Final = 20_000
+"""Messages that wait for their handlers; past that, frames are left to the history."""
+
+E2EE_PREFIX: Final = "E2EE:"
+"""How the SRS marks encrypted content; the browser does not, but it is understood (1)."""
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Takes message frames, live or from a history, to the inbox.
+
+    Attributes:
+        unhandled: messages in the inbox that nobody has finished with.
+        undecryptable: how many messages could not be decrypted, by reason.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        key_ring: KeyRing,
+        database: Database,
+        peers: PeerStorage,
+        messages: MessageStorage,
+        conversations: Conversations,
+        identities: Identities,
+        sender: Sender,
+        link: Link,
+        observer: Observer,
+        clock: Callable[[], int],
+        on_behind: Callable[[str], None],
+        on_one_time_prekey_used: Callable[[int], None],
+        heal: Callable[[Conversation], None],
+    ) -> None:
+        self._me = me
+        self._key_ring = key_ring
+        self._database = database
+        self._peers = peers
+        self._messages = messages
+        self._conversations = conversations
+        self._identities = identities
+        self._sender = sender
+        self._link = link
+        self._observer = observer
+        self._clock = clock
+        self._on_behind = on_behind
+        self._on_one_time_prekey_used = on_one_time_prekey_used
+        self._heal = heal
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.unhandled = 0
+        self.undecryptable: Counter[str] = Counter()
+
+    # ------------------------------------------------------------ live frames
+
+    def accept(self, frame: MessageFrame) -> None:
+        """Take a frame from the socket; called by the reader, so it never waits."""
+        self._conversations.when_open(frame.from_, lambda c: self._arrive(c, frame))
+
+    def _arrive(self, conversation: Conversation, frame: MessageFrame) -> None:
+        if self.unhandled >= MAX_UNHANDLED or len(conversation.inbound) >= MAX_INBOUND:
+            self._on_behind(conversation.peer_id)
+            return
+        conversation.inbound.append(frame)
+        self.drain(conversation)
+
+    def drain(self, conversation: Conversation) -> None:
+        """Handle what waits in a conversation, as far as that needs no waiting."""
+        while conversation.inbound and not conversation.busy and not conversation.behind:
+            frame = conversation.inbound[0]
+            if not self._receive(conversation, frame):
+                conversation.busy = True
+                self._spawn(self._receive_slowly(conversation))
+                return
+            conversation.inbound.popleft()
+
+    async def _receive_slowly(self, conversation: Conversation) -> None:
+        """Handle the frame in front, which needs the backend or the storage; then go on."""
+        try:
+            await self.receive(conversation, conversation.inbound.popleft())
+        finally:
+            conversation.busy = False
+            self.drain(conversation)
+
+    # ------------------------------------------------------------ one frame
+
+    async def receive(self, conversation: Conversation, frame: MessageFrame) -> None:
+        """Handle one frame, whatever it takes. Never raises for what the frame holds."""
+        try:
+            self._decrypt_and_store(conversation, frame)
+        except IdentityUnknownError as error:
+            await self._receive_from_stranger(conversation, frame, error)
+        except BudgetExhaustedError:
+            self._on_behind(conversation.peer_id)
+        except DecryptionError as error:
+            await self._report(conversation, frame, error)
+
+    def _receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
+        """Handle a frame that needs no waiting; False if it does, with nothing changed."""
+        try:
+            self._decrypt_and_store(conversation, frame)
+        except DecryptionError:
+            return False
+        return True
+
+    def _decrypt_and_store(self, conversation: Conversation, frame: MessageFrame) -> None:
+        encrypted = bool(frame.encrypted) or frame.content.startswith(E2EE_PREFIX)
+        if not encrypted:
+            self._store(conversation, self._plain_message(frame), None)
+            return
+        received = conversation.record.receive(
+            decode_content(frame.content), self._key_ring, self._clock()
+        )
+        self._store(conversation, self._decrypted_message(frame, received), received)
+        if received.opened:
+            conversation.queue.peer_started_afresh(self._clock(), received.session_id)
+        self._sender.pump(conversation)
+
+    async def _receive_from_stranger(
+        self, conversation: Conversation, frame: MessageFrame, unknown: IdentityUnknownError
+    ) -> None:
+        try:
+            believed = await self._identities.resolve(conversation, unknown.identity_key)
+        except SessionNotFoundError:
+            believed = False
+        except (IdentityError, ConnectionError) as error:
+            logger.warning("a message waits in its history: %s", error)
+            self._on_behind(conversation.peer_id)
+            return
+        except WhatsAppClientError as error:
+            logger.warning("the sender's identity cannot be checked: %s", error)
+            self._on_behind(conversation.peer_id)
+            return
+        if believed:
+            await self.receive(conversation, frame)
+        else:
+            conversation.record.charge_rejected_identity(self._clock())
+            await self._report(conversation, frame, unknown)
+
+    async def _report(
+        self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
+    ) -> None:
+        """4.1.8, 4.2.9: an undecryptable message becomes an event, and is healed at once."""
+        if await self._messages.seen(frame.from_, frame.id, encrypted=True) == DELIVERED:
+            return
+        now = self._clock()
+        conversation.record.unconfirm()
+        conversation.queue.peer_started_afresh(now)
+        report = self._messages.report(frame.from_, frame.id, now)
+        save = self._peers.save(conversation.record, conversation.identity_state, now)
+
+        def unit(connection: Any) -> bool:
+            save(connection)
+            return report(connection)
+
+        if await self._database.write(unit):
+            self.undecryptable[error.reason] += 1
+            self._observer.undecryptable(frame.from_, error.reason)
+        self._heal(conversation)
+        self._sender.pump(conversation)
+
+    # ------------------------------------------------------------ what it becomes
+
+    def _plain_message(self, frame: MessageFrame) -> Message:
+        image = from_data_url(frame.image_data) if frame.image_data is not None else None
+        return self._message(frame, frame.content, image, encrypted=False)
+
+    def _decrypted_message(self, frame: MessageFrame, received: Received) -> Message:
+        if frame.type == "image" and frame.image_data is None:
+            image = decode_image(received.plaintext)
+            return self._message(frame, image.caption, image, encrypted=True)
+        return self._message(frame, decode_text(received.plaintext), None, encrypted=True)
+
+    def _message(
+        self, frame: MessageFrame, content: str, image: Image | None, *, encrypted: bool
+    ) -> Message:
+        kind: Literal["text", "image"] = "text" if image is None else "image"
+        return Message(
+            id=frame.id,
+            from_user=frame.from_,
+            to_user=self._me,
+            content=content,
+            timestamp=frame.timestamp,
+            status="delivered",
+            is_encrypted=encrypted,
+            type=kind,
+            image=image,
+        )
+
+    def _store(
+        self, conversation: Conversation, message: Message, received: Received | None
+    ) -> None:
+        now = self._clock()
+        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        receive = self._messages.receive(message, conversation.peer_id, now)
+
+        def unit(connection: Any) -> int | None:
+            save(connection)
+            return receive(connection)
+
+        durable = self._database.submit(unit)
+        durable.add_done_callback(partial(self._stored, message, received))
+
+    def _stored(
+        self, message: Message, received: Received | None, durable: asyncio.Future[int | None]
+    ) -> None:
+        if (error := durable.exception()) is not None:
+            logger.error("a message could not be stored, and is left to its history: %s", error)
+            self._on_behind(message.from_user)
+            return
+        if received is not None and received.used_one_time_prekey is not None:
+            self._on_one_time_prekey_used(received.used_one_time_prekey)
+        seq = durable.result()
+        if seq is None:
+            return
+        self.unhandled += 1
+        self._confirm_delivery(message)
+        self._observer.arrived(InboxEntry(seq, message.from_user, "direct", message))
+
+    def _confirm_delivery(self, message: Message) -> None:
+        """4.2.10: tells our own kind of client; the backend keeps no record of it."""
+        frame = StatusFrame(to=message.from_user, message_id=message.id, status="delivered")
+        try:
+            self._link.send_nowait("status", frame)
+        except ConnectionError:
+            logger.debug("the connection was gone before the delivery could be confirmed")
+
+    # ------------------------------------------------------------ upkeep
+
+    async def close(self) -> None:
+        """Stop; frames that were not handled are left to their history."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
+
+
+def _log_failure(done: asyncio.Task[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        logger.error("receiving failed", exc_info=error)

@@ -1,0 +1,392 @@
+"""Sending: from the outbox through the ratchet to the socket, and what the echo says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from chatbot.client.crypto.identity import Identity
+from chatbot.client.crypto.message import encode_content
+from chatbot.client.exceptions import (
+    ConnectionError,
+    SessionNotFoundError,
+    StorageError,
+    WhatsAppClientError,
+)
+from chatbot.client.models import Message, MessageStatus
+from chatbot.client.storage.batch import Unit
+from chatbot.client.storage.database import Database
+from chatbot.client.storage.message_storage import MessageStorage
+from chatbot.client.storage.outbox_storage import OutboxStorage
+from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.wire import MessageFrame, SendFrame
+
+from .conversation import Conversation, Conversations, outgoing_of
+from .identities import Identities
+from .ports import Backend, Link, Observer
+from .send_queue import ECHO_TIMEOUT, RESEND_WINDOW, FetchBundle, LookUp, Transmit
+
+T = TypeVar("T")
+
+RETRY_DELAY: Final = 5.0
+"""Seconds until a bundle or a history that could not be fetched is asked for again."""
+
+logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Carries out what the conversations' send queues ask for.
+
+    Args:
+        me: our own user id.
+        clock: ms since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        identity: Identity,
+        database: Database,
+        peers: PeerStorage,
+        messages: MessageStorage,
+        outbox: OutboxStorage,
+        conversations: Conversations,
+        identities: Identities,
+        backend: Backend,
+        link: Link,
+        observer: Observer,
+        clock: Callable[[], int],
+    ) -> None:
+        self._me = me
+        self._identity = identity
+        self._database = database
+        self._peers = peers
+        self._messages = messages
+        self._outbox = outbox
+        self._conversations = conversations
+        self._identities = identities
+        self._backend = backend
+        self._link = link
+        self._observer = observer
+        self._clock = clock
+        self._waiters: dict[str, asyncio.Future[MessageStatus]] = {}
+        self._offline: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._purge_timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------ asking for it
+
+    def post(
+        self, messages: Sequence[Message], *, expires_at: int, also: Unit[T] | None = None
+    ) -> asyncio.Future[T | None]:
+        """Queue messages durably, in one transaction with `also`; then send them.
+
+        A message whose id is in the outbox already is left as it is: it is the same message.
+        """
+        now = self._clock()
+        enqueue = [self._outbox.enqueue(m, now=now, expires_at=expires_at) for m in messages]
+
+        def unit(connection: Any) -> tuple[list[bool], T | None]:
+            fresh = [write(connection) for write in enqueue]
+            return fresh, also(connection) if also is not None else None
+
+        result: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        self._database.submit(unit).add_done_callback(partial(self._posted, messages, result))
+        return result
+
+    async def send(self, message: Message, *, expires_at: int) -> Message:
+        """Send now and wait for the echo; keep nothing of what never reached the socket.
+
+        Returns:
+            The message with the status of its echo, or still `pending` when none came in 5 s.
+
+        Raises:
+            ConnectionError: there is no connection.
+            SessionNotFoundError: there is no such user, or it has no keys.
+        """
+        if not self._link.connected:
+            raise ConnectionError("not connected: the message was not sent, and is not kept")
+        waiter: asyncio.Future[MessageStatus] = asyncio.get_running_loop().create_future()
+        self._waiters[message.id] = waiter
+        try:
+            await self.post([message], expires_at=expires_at)
+            done, _ = await asyncio.wait({waiter}, timeout=ECHO_TIMEOUT / 1000)
+            if not done:
+                self._take_back(message)
+                return message
+            return replace(message, status=waiter.result())
+        except (ConnectionError, SessionNotFoundError):
+            await self._database.write(self._outbox.withdraw(message))
+            raise
+        finally:
+            self._waiters.pop(message.id, None)
+
+    def _take_back(self, message: Message) -> None:
+        """Nobody waits any longer: a message that never reached the socket is not sent later."""
+        conversation = self._conversations.cached(message.to_user)
+        if conversation is None or conversation.queue.cancel(message.id):
+            raise ConnectionError("the message did not reach the backend in time, and is not kept")
+
+    def _posted(
+        self,
+        messages: Sequence[Message],
+        result: asyncio.Future[T | None],
+        written: asyncio.Future[tuple[list[bool], T | None]],
+    ) -> None:
+        if error := written.exception():
+            if not result.cancelled():
+                result.set_exception(error)
+            return
+        fresh, also = written.result()
+        for message, is_fresh in zip(messages, fresh, strict=True):
+            if is_fresh:
+                self.submit(message)
+        if not result.cancelled():
+            result.set_result(also)
+
+    def submit(self, message: Message) -> None:
+        """Send what is in the outbox already."""
+
+        def queue(conversation: Conversation) -> None:
+            conversation.queue.submit(outgoing_of(message))
+            self.pump(conversation)
+
+        self._conversations.when_open(message.to_user, queue)
+
+    # ------------------------------------------------------------ doing it
+
+    def pump(self, conversation: Conversation) -> None:
+        """Do whatever the conversation's send queue asks for now."""
+        if not self._link.connected or conversation.behind:
+            return
+        while action := conversation.queue.next_action(self._clock(), self._identity):
+            match action:
+                case Transmit():
+                    self._transmit(conversation, action)
+                case FetchBundle():
+                    self._spawn(self._fetch_bundle(conversation))
+                case LookUp(ids):
+                    self._spawn(self._look_up(conversation, ids))
+        self._watch(conversation)
+
+    def _transmit(self, conversation: Conversation, action: Transmit) -> None:
+        now, outgoing, message = self._clock(), action.outgoing, action.message
+        carries_x3dh = message is not None and message.x3dh is not None
+        note = self._outbox.transmitted(
+            outgoing.id, session_id=action.session_id or None, carries_x3dh=carries_x3dh, now=now
+        )
+        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        frame = SendFrame(
+            to=conversation.peer_id,
+            content=outgoing.plaintext.decode() if message is None else encode_content(message),
+            message_type=outgoing.message_type,
+            encrypted=message is not None,
+            message_id=outgoing.id,
+            image_data=outgoing.image_data,
+        )
+
+        def unit(connection: Any) -> None:
+            save(connection)
+            note(connection)
+
+        durable = self._database.submit(unit)
+        durable.add_done_callback(partial(self._put_on_socket, conversation, frame))
+
+    def _put_on_socket(
+        self, conversation: Conversation, frame: SendFrame, durable: asyncio.Future[None]
+    ) -> None:
+        if durable.exception() is not None:
+            return  # the database's failure listener starts the conversation anew
+        try:
+            self._link.send_nowait("message", frame)
+        except ConnectionError as error:
+            conversation.queue.disconnected()
+            self._give_up(str(frame.message_id), error, conversation)
+
+    async def _fetch_bundle(self, conversation: Conversation) -> None:
+        queue = conversation.queue
+        try:
+            bundle = await self._identities.bundle(conversation)
+        except SessionNotFoundError as error:
+            queue.bundle_failed()
+            await self._fail(conversation, error)
+        except WhatsAppClientError as error:
+            logger.warning("the keys of %s cannot be fetched: %s", conversation.peer_id, error)
+            await asyncio.sleep(RETRY_DELAY)
+            queue.bundle_failed()
+        else:
+            queue.bundle_fetched(bundle, self._clock())
+        self.pump(conversation)
+
+    async def _fail(self, conversation: Conversation, error: SessionNotFoundError) -> None:
+        """Nobody is there to send to: say so to whoever asked, and keep the rows for the report."""
+        for outgoing in conversation.queue.recall():
+            if waiter := self._waiters.get(outgoing.id):
+                waiter.set_exception(error)
+                continue
+            await self._database.write(self._outbox.settle(outgoing.id, "failed"))
+            message = await self._messages.get(self._me, outgoing.id)
+            if message is not None:
+                self._observer.failed(message, error)
+
+    def _give_up(self, message_id: str, error: ConnectionError, conversation: Conversation) -> None:
+        waiter = self._waiters.get(message_id)
+        if waiter is not None and not waiter.done():
+            conversation.queue.withdraw(message_id, self._clock())
+            waiter.set_exception(error)
+
+    # ------------------------------------------------------------ what became of it
+
+    def echoed(self, frame: MessageFrame) -> None:
+        """The backend returned one of our own messages with its status."""
+        self._conversations.when_open(
+            frame.to, lambda conversation: self._settle(conversation, frame.id, frame.status)
+        )
+
+    def _settle(self, conversation: Conversation, message_id: str, status: str) -> None:
+        now, delivered = self._clock(), status != "sent"
+        flight = conversation.queue.echoed(message_id, now, delivered=delivered)
+        self._record_status(conversation, message_id, "delivered" if delivered else "sent", now)
+        if not delivered:
+            self._offline.add(conversation.peer_id)
+            if flight is not None and conversation.online_at > flight.sent_at:
+                self._send_again(conversation)
+        self.pump(conversation)
+
+    def _record_status(
+        self, conversation: Conversation, message_id: str, status: MessageStatus, now: int
+    ) -> None:
+        settle = self._outbox.settle(message_id, "delivered" if status != "sent" else "sent")
+        advance = self._messages.advance_status(self._me, message_id, status)
+        save = self._peers.save(conversation.record, conversation.identity_state, now)
+
+        def unit(connection: Any) -> bool:
+            save(connection)
+            settle(connection)
+            return advance(connection)
+
+        recorded = self._database.submit(unit)
+        recorded.add_done_callback(partial(self._recorded, message_id, status))
+        self._schedule_purge()
+
+    def _recorded(
+        self, message_id: str, status: MessageStatus, recorded: asyncio.Future[bool]
+    ) -> None:
+        if recorded.exception() is not None:
+            return
+        if recorded.result():
+            self._observer.status_changed(message_id, status)
+        waiter = self._waiters.get(message_id)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(status)
+
+    async def _look_up(self, conversation: Conversation, ids: tuple[str, ...]) -> None:
+        """4.2.7: a missing echo is ambiguous until the history has been asked."""
+        wanted, found = set(ids), dict[str, str]()
+        try:
+            async for row in self._backend.iter_history(conversation.peer_id, self._me):
+                if row.id in wanted and row.from_user == self._me:
+                    found[row.id] = row.status
+        except WhatsAppClientError as error:
+            logger.warning("the history cannot be read: %s", error)
+            conversation.queue.look_up_failed(ids, self._clock())
+        else:
+            for message_id, status in found.items():
+                self._settle(conversation, message_id, status)
+            conversation.queue.missing((i for i in ids if i not in found), self._clock())
+        self.pump(conversation)
+
+    # ------------------------------------------------------------ comings and goings
+
+    async def connected(self) -> None:
+        """Take up everything that was on its way when the last connection ended."""
+        for kind, peer_id in await self._outbox.recipients(("queued", "sending")):
+            if kind == "direct":
+                self._conversations.when_open(peer_id, self.pump)
+        self._offline.update(
+            peer_id
+            for kind, peer_id in await self._outbox.recipients(("sent",))
+            if kind == "direct"
+        )
+
+    def disconnected(self) -> None:
+        """The socket is gone: what it took and nobody echoed is ambiguous now."""
+        for conversation in self._conversations:
+            conversation.queue.disconnected()
+
+    def peer_online(self, peer_id: str) -> None:
+        """4.2.8: what waits for a peer that was offline goes out again, under fresh keys."""
+        conversation = self._conversations.cached(peer_id)
+        if conversation is not None:
+            conversation.online_at = self._clock()
+            conversation.queue.drop_bundle()
+        if peer_id in self._offline:
+            self._conversations.when_open(peer_id, self._send_again)
+
+    def _send_again(self, conversation: Conversation) -> None:
+        conversation.online_at = self._clock()
+        self._offline.discard(conversation.peer_id)
+        self._spawn(self._requeue(conversation))
+
+    async def _requeue(self, conversation: Conversation) -> None:
+        now = self._clock()
+        for entry in await self._outbox.entries("direct", conversation.peer_id, ("sent",)):
+            if entry.expires_at > now:
+                outgoing = outgoing_of(entry.message)
+                outgoing.opens_session = True
+                conversation.queue.submit(outgoing)
+        self.pump(conversation)
+
+    # ------------------------------------------------------------ upkeep
+
+    async def close(self) -> None:
+        """Stop; whatever is in the outbox stays there."""
+        if self._purge_timer is not None:
+            self._purge_timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _watch(self, conversation: Conversation) -> None:
+        """Look again when an echo is overdue."""
+        wake_at = conversation.queue.wake_at()
+        if wake_at is None or conversation.timer is not None:
+            return
+        delay = max(0, wake_at - self._clock()) / 1000
+        conversation.timer = asyncio.get_running_loop().call_later(
+            delay, self._timer_fired, conversation
+        )
+
+    def _timer_fired(self, conversation: Conversation) -> None:
+        conversation.timer = None
+        self.pump(conversation)
+
+    def _schedule_purge(self) -> None:
+        if self._purge_timer is None:
+            self._purge_timer = asyncio.get_running_loop().call_later(
+                RESEND_WINDOW / 1000, self._purge
+            )
+
+    def _purge(self) -> None:
+        self._purge_timer = None
+        now = self._clock()
+        self._database.submit(self._outbox.purge(now - RESEND_WINDOW, now)).add_done_callback(
+            _log_failure
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
+
+
+def _log_failure(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
+        logger.log(level, "sending: %s", error, exc_info=None if level < logging.ERROR else error)
