@@ -496,7 +496,7 @@ def encode_frame(kind: str, payload: Struct | dict[str, Any]) -> bytes:
     return _encoder.encode({"type": kind, "payload": payload})
 
 
-def decode_frame(data: str | bytes) -> Frame:
+def decode_frame(data: str | bytes | bytearray | memoryview) -> Frame:
     """Decode a frame's outer shape, leaving the payload as raw JSON.
 
     Raises:

@@ -10,25 +10,20 @@ from random import random as uniform
 from typing import Final, TypeAlias, TypeVar
 
 import aiohttp
-import msgspec
 
 from chatbot.client import exceptions
-from chatbot.client.transport import security
-from chatbot.version import __version__
-from chatbot.wire import ErrorBody
+from chatbot.client.transport import USER_AGENT, security
+from chatbot.client.transport.errors import backend_words, unreachable
 
 T = TypeVar("T")
 Errors: TypeAlias = Mapping[int, type[exceptions.WhatsAppClientError]]
 """Which error an HTTP status becomes."""
 
 MEBIBYTE: Final = 1024 * 1024
-USER_AGENT: Final = f"ratchetbot/{__version__}"
 
 _MAX_ERROR_BODY: Final = 64 * 1024
-_MAX_WORDS: Final = 200
 _RETRY_STATUS: Final = frozenset({502, 503, 504})
 _RETRY_DELAY: Final = 0.5
-_UNTRUSTED: Final = (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)
 _ERRORS: Final[Errors] = {
     400: exceptions.ValidationError,
     401: exceptions.AuthenticationError,
@@ -150,7 +145,7 @@ class HttpSession:
                     raise exceptions.BackendError(f"{response.url.path}: the answer is too large")
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.server_url, error) from error
         finally:
             response.close()
 
@@ -166,9 +161,9 @@ class HttpSession:
             try:
                 return await operation(request)
             except (aiohttp.ClientError, OSError) as error:
-                failure: Exception = self._unreachable(error)
+                failure: Exception = unreachable(self.server_url, error)
                 failure.__cause__ = error
-                again = not isinstance(error, _UNTRUSTED) and (
+                again = not isinstance(error, ssl.SSLCertVerificationError) and (
                     request.repeatable or isinstance(error, aiohttp.ClientConnectorError)
                 )
             except exceptions.BackendError as error:
@@ -232,25 +227,6 @@ class HttpSession:
             },
         )
 
-    def _unreachable(self, error: Exception) -> exceptions.ConnectionError:
-        if isinstance(error, _UNTRUSTED):
-            return exceptions.ConnectionError(
-                f"{self.server_url} does not prove its identity: "
-                "check the server URL, its certificate and this machine's clock",
-            )
-        return exceptions.ConnectionError(
-            f"{self.server_url} cannot be reached ({_reason(error)}): "
-            "check the server URL, that the backend runs, and the network",
-        )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.strerror or "no connection"
-    return "the connection broke"
-
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     body = bytearray()
@@ -270,7 +246,7 @@ async def _refusal(
 ) -> exceptions.WhatsAppClientError:
     """Return the error that an answer means (PROTOCOL.md 2: `{"error": text}`, or plain text)."""
     status = response.status
-    words = _backend_words(await _read(response, _MAX_ERROR_BODY))
+    words = backend_words(await _read(response, _MAX_ERROR_BODY))
     kind = request.errors.get(status) or _ERRORS.get(status)
     if kind is not None and words:
         return kind(words)
@@ -282,11 +258,3 @@ async def _refusal(
         f"{request.method} {response.url.path}: HTTP {status}, {words or 'with no reason given'}",
         status=status,
     )
-
-
-def _backend_words(body: bytes) -> str:
-    try:
-        text = msgspec.json.decode(body, type=ErrorBody).error
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-    return "".join(c if c.isprintable() else " " for c in text[:_MAX_WORDS]).strip()

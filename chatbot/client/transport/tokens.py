@@ -92,7 +92,7 @@ class TokenSource:
     async def _renew(self) -> str:
         """Log in, once for all who wait; one of them giving up does not stop it for the others."""
         if self._relogin is None:
-            raise exceptions.AuthenticationError("The login has ended: log in again")
+            raise exceptions.AuthenticationError("The login has ended or was refused: log in again")
         if self._renewal is None:
             self._renewal = asyncio.ensure_future(self._log_in(self._relogin))
             self._renewal.add_done_callback(self._logged_in)
