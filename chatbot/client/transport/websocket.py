@@ -185,6 +185,7 @@ class WebSocketClient:
         Args:
             patient: whether even the first link may take more than one attempt.
         """
+        self._backoff.reset()
         self._set_state("connecting")
         while True:
             try:
@@ -247,11 +248,7 @@ class WebSocketClient:
         """Tell why the supervisor ended: whoever waits in `connect`, else `on_fatal`."""
         self._supervisor = None
         self._set_state("disconnected")
-        if supervisor.cancelled():
-            error: BaseException | None = exceptions.ConnectionError("The client was closed")
-        elif not isinstance(error := supervisor.exception(), exceptions.WhatsAppClientError):
-            logger.error("The supervision of the connection failed", exc_info=error)
-            error = exceptions.ConnectionError("The connection was given up after a failure here")
+        error = _reason(supervisor)
         if not self._first.done():
             self._first.set_exception(error)
             self._first.exception()  # nobody may be waiting any more
@@ -263,6 +260,16 @@ class WebSocketClient:
             self._state = state
             logger.info("The connection to the backend: %s", state)
             _tell(self._on_state, state)
+
+
+def _reason(supervisor: asyncio.Task[None]) -> exceptions.WhatsAppClientError:
+    if supervisor.cancelled():
+        return exceptions.ConnectionError("The client was closed")
+    error = supervisor.exception()
+    if isinstance(error, exceptions.WhatsAppClientError):
+        return error
+    logger.error("The supervision of the connection failed", exc_info=error)
+    return exceptions.ConnectionError("The connection was given up after a failure on our side")
 
 
 def _tell(callback: Callable[[T], None], news: T) -> None:
