@@ -1,0 +1,210 @@
+"""The backend's one SQLite file: a writer that commits in groups, and a reader beside it.
+
+Whatever is waiting when the writer becomes free goes into one transaction and one thread hop, so a
+burst costs one `fsync` and not one for each message. An answer is given after the commit only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import aiosqlite
+
+from chatbot.server.errors import Refused, ServerError
+from chatbot.server.schema import MIGRATIONS
+
+T = TypeVar("T")
+Unit: TypeAlias = Callable[[sqlite3.Connection], T]
+"""Work on the database. It may be refused (it then leaves nothing) and must not touch the rest."""
+
+_BUSY_SECONDS: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Thread(aiosqlite.Connection):
+    """An aiosqlite connection whose own thread also takes whole functions."""
+
+    async def run(self, work: Unit[T]) -> T:
+        """Run `work` on the connection's thread: one hop, however many statements it holds."""
+        outcome = await self._execute(work, self._conn)  # type: ignore[no-untyped-call] # aiosqlite
+        return cast("T", outcome)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A unit in the queue; after it ran, `settle` tells the one who waits."""
+
+    unit: Unit[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = field(default=None, repr=False)
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Run the unit so that a refusal undoes it alone; an error of the disk is raised."""
+        connection.execute("SAVEPOINT unit")
+        try:
+            self.result = self.unit(connection)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is handed to the one who waits
+            self._undo(connection, error)
+        else:
+            connection.execute("RELEASE unit")
+
+    def _undo(self, connection: sqlite3.Connection, error: Exception) -> None:
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+        self.error = error
+
+    def settle(self, batch_error: Exception | None) -> None:
+        if self.future.done():
+            return
+        error = batch_error or self.error
+        if error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(error)
+
+
+class Database:
+    """The open file; made by `open`."""
+
+    def __init__(self, writer: _Thread, reader: _Thread) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._queue: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.create_task(self._commit_batches(), name="backend-writer")
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open or make the file (0600, in a folder that is made 0700) and bring it up to date.
+
+        Raises:
+            ServerError: it cannot be written, is no database, or comes from a newer version.
+        """
+        try:
+            uri = _create_private(path)
+            writer = await _connect(uri, "rw")
+        except (OSError, sqlite3.Error) as error:
+            raise ServerError(
+                f"The backend's database {path} cannot be opened: {error}."
+                " Check that the folder exists and is yours to write."
+            ) from error
+        try:
+            await writer.run(partial(_prepare, path=path))
+            reader = await _connect(uri, "ro")
+        except sqlite3.Error as error:
+            await writer.close()
+            raise ServerError(
+                f"The backend's database {path} cannot be used: {error}."
+                " Restore it from a backup, or move it away to begin with an empty one."
+            ) from error
+        except ServerError:
+            await writer.close()
+            raise
+        return cls(writer, reader)
+
+    def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
+        """Queue `unit`; the future is done once its effects are on the disk.
+
+        Units run and their futures are done in the order of submission.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._closing:
+            future.set_exception(Refused(503, "The server is shutting down"))
+            return future
+        self._queue.append(_Waiting(unit, future))
+        self._wake.set()
+        return future
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run `unit` and return its result once it is on the disk."""
+        return await self.submit(unit)
+
+    async def read(self, query: Unit[T]) -> T:
+        """Run `query` beside the writer; it sees what is committed and can change nothing."""
+        return await self._reader.run(query)
+
+    async def close(self) -> None:
+        """Commit what is queued, then close the file."""
+        self._closing = True
+        self._wake.set()
+        await self._task
+        await self._reader.close()
+        await self._writer.close()
+
+    async def _commit_batches(self) -> None:
+        while self._queue or not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._queue = self._queue, []
+            await self._commit(batch)
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        error: Exception | None = None
+        try:
+            await self._writer.run(partial(_run_batch, batch))
+        except sqlite3.Error as problem:
+            _log.error("The database refused %d changes: %s", len(batch), problem)
+            error = problem
+        for waiting in batch:
+            waiting.settle(error)
+
+
+def _run_batch(batch: Sequence[_Waiting], connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for waiting in batch:
+            waiting.run(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _create_private(path: Path) -> str:
+    """Make the file before SQLite does, whose journals then get the same permissions.
+
+    Returns:
+        its URI.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
+    return path.resolve().as_uri()
+
+
+async def _connect(uri: str, mode: str) -> _Thread:
+    def connector() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    return cast("_Thread", await _Thread(connector, iter_chunk_size=64))
+
+
+def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise ServerError(
+            f"The backend's database {path} was written by a newer version"
+            f" (schema {version}, this one knows {len(MIGRATIONS)}). Update the program."
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
