@@ -1,5 +1,5 @@
-"""The encrypted session, sans-I/O: no socket, file, clock or logger; state in, state out.
+"""The cryptography of PROTOCOL.md 1 and 4, sans-I/O: state in, state out.
 
-A file a concept: `identity`, `keys`, `x3dh`, `kdf`, `message`, `ratchet`, `session`, and
-`session_manager`, which holds all sessions with one peer. `vault` seals what is at rest.
+Read `keys`, `identity` and `kdf` first, then `x3dh`, `message` and `ratchet`; `session` and
+`session_manager` say which ratchet a message belongs to, `vault` how anything rests on the disk.
 """

@@ -1,101 +1,117 @@
-"""Identities and their fingerprints (PROTOCOL.md 1)."""
+"""Who an account is: one seed, its two key pairs, and the fingerprint people compare."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
-from hashlib import sha256
-from typing import Final
+import string
+from collections.abc import Callable
+from typing import Final, Self
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from msgspec import Struct
+from nacl.bindings import (
+    crypto_scalarmult_base,
+    crypto_sign,
+    crypto_sign_BYTES,
+    crypto_sign_open,
+    crypto_sign_PUBLICKEYBYTES,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import BadSignatureError
 
 from chatbot.client.exceptions import ValidationError
 
-from .keys import KEY_BYTES, KeyPair, RandomBytes
+from .keys import KEY_LENGTH, KeyPair
 
+SIGNATURE_LENGTH: Final = crypto_sign_BYTES
 FINGERPRINT_LENGTH: Final = 60
-SIGNATURE_BYTES: Final = 64
+_GROUP: Final = 5
 
 
-class Identity:
-    """Who an account is: one 32-byte seed, used as Ed25519 seed and raw as X25519 secret.
+class Identity(Struct, frozen=True, gc=False):
+    """The long-term keys of an account, all of one seed (PROTOCOL.md 1).
+
+    Make one with `generate` or `from_seed`.
 
     Attributes:
-        seed: the secret everything follows from (32 bytes).
-        key_pair: the X25519 identity key pair; its secret is the seed.
-        signing_key: the Ed25519 public key (32 bytes).
+        seed: 32 secret bytes: the Ed25519 seed and, used raw, the X25519 secret.
+        public_key: X25519, 32 bytes; what peers pin.
+        signing_key: Ed25519, 32 bytes; what signed prekeys are checked with.
     """
 
-    __slots__ = ("_signing_secret", "key_pair", "seed", "signing_key")
-
-    def __init__(self, seed: bytes) -> None:
-        if len(seed) != KEY_BYTES:
-            raise ValidationError(f"an identity seed has {KEY_BYTES} bytes, not {len(seed)}")
-        self.seed = seed
-        self.key_pair = KeyPair.from_secret(seed)
-        self.signing_key, self._signing_secret = crypto_sign_seed_keypair(seed)
+    seed: bytes
+    public_key: bytes
+    signing_key: bytes
 
     def __repr__(self) -> str:
-        return f"<Identity {self.fingerprint[:10]}…>"
+        return f"<Identity {self.fingerprint}>"
 
     @classmethod
-    def generate(cls, random: RandomBytes = os.urandom) -> Identity:
-        """A new identity."""
-        return cls(random(KEY_BYTES))
+    def generate(cls, random: Callable[[int], bytes] = os.urandom) -> Self:
+        """Make a new identity of 32 random bytes."""
+        return cls.from_seed(random(KEY_LENGTH))
 
     @classmethod
-    def from_seed(cls, seed: bytes) -> Identity:
-        """The identity of this seed.
+    def from_seed(cls, seed: bytes) -> Self:
+        """Derive the identity of a seed.
 
         Raises:
-            ValidationError: it does not have 32 bytes.
+            ValidationError: the seed is not 32 bytes long.
         """
-        return cls(seed)
+        if len(seed) != KEY_LENGTH:
+            raise ValidationError(f"an identity seed has {KEY_LENGTH} bytes, not {len(seed)}")
+        signing_key, _ = crypto_sign_seed_keypair(seed)
+        return cls(seed, crypto_scalarmult_base(seed), signing_key)
 
     @property
-    def public_key(self) -> bytes:
-        """The X25519 identity key (32 bytes)."""
-        return self.key_pair.public
+    def key_pair(self) -> KeyPair:
+        """The X25519 pair."""
+        return KeyPair(self.public_key, self.seed)
 
     @property
     def fingerprint(self) -> str:
-        """60 uppercase hex digits that a person can compare."""
+        """The 60 characters people compare."""
         return fingerprint(self.public_key)
 
     def sign(self, data: bytes) -> bytes:
-        """A detached Ed25519 signature (64 bytes)."""
-        return crypto_sign(data, self._signing_secret)[:SIGNATURE_BYTES]
+        """Return the detached Ed25519 signature, 64 bytes."""
+        return crypto_sign(data, self.seed + self.signing_key)[:SIGNATURE_LENGTH]
 
 
 def verify_signature(signing_key: bytes, data: bytes, signature: bytes) -> bool:
-    """Whether the detached Ed25519 signature (64 bytes) over `data` is this key's."""
+    """Whether a detached Ed25519 signature (64 bytes) of `data` is genuine.
+
+    A key or a signature of a wrong length is simply not genuine.
+    """
+    if len(signature) != SIGNATURE_LENGTH or len(signing_key) != crypto_sign_PUBLICKEYBYTES:
+        return False
     try:
         crypto_sign_open(signature + data, signing_key)
-    except (BadSignatureError, ValueError):
+    except BadSignatureError:
         return False
     return True
 
 
 def fingerprint(public_key: bytes) -> str:
-    """The first 60 uppercase hex digits of the SHA-256 of an X25519 public key."""
-    return sha256(public_key).hexdigest().upper()[:FINGERPRINT_LENGTH]
+    """The fingerprint of an X25519 identity key: 60 uppercase hexadecimal digits."""
+    return hashlib.sha256(public_key).hexdigest().upper()[:FINGERPRINT_LENGTH]
 
 
 def normalize_fingerprint(text: str) -> str:
-    """A fingerprint as people type or scan it, in any spacing and case, in its one form.
+    """Bring a fingerprint that somebody typed, in any spacing and case, into its bare form.
 
     Raises:
-        ValidationError: it is not 60 hex digits.
+        ValidationError: it is not 60 hexadecimal digits.
     """
-    compact = re.sub(r"[\s:-]", "", text).upper()
-    if not re.fullmatch(rf"[0-9A-F]{{{FINGERPRINT_LENGTH}}}", compact):
+    bare = "".join(text.split()).upper()
+    if len(bare) != FINGERPRINT_LENGTH or not set(bare) <= set(string.hexdigits):
         raise ValidationError(
-            f"a fingerprint has {FINGERPRINT_LENGTH} hexadecimal digits; spaces do not matter"
+            f"a fingerprint has {FINGERPRINT_LENGTH} hexadecimal digits; this has {len(bare)}"
+            " characters, or others among them"
         )
-    return compact
+    return bare
 
 
-def format_fingerprint(compact: str) -> str:
-    """A fingerprint in groups of five, as it is shown."""
-    return " ".join(compact[i : i + 5] for i in range(0, len(compact), 5))
+def format_fingerprint(bare: str) -> str:
+    """Show a bare fingerprint in groups of five."""
+    return " ".join(bare[i : i + _GROUP] for i in range(0, len(bare), _GROUP))

@@ -1,57 +1,50 @@
-"""The key derivation functions of X3DH and the Double Ratchet (PROTOCOL.md 1)."""
+"""The key derivations of X3DH and the Double Ratchet (PROTOCOL.md 1), all on HMAC-SHA256."""
 
 from __future__ import annotations
 
 from hmac import digest
 from typing import Final
 
-ROOT_INFO: Final = b"WhatsAppCloneRootKey"
-X3DH_INFO: Final = b"WHATSAPP-CLONE-X3DH"
-ZERO_SALT: Final = bytes(32)
+HASH_LENGTH: Final = 32
+
+_ROOT_INFO: Final = b"WhatsAppCloneRootKey"
+_CHAIN_STEP: Final = b"\x01"
+_MESSAGE_KEY: Final = b"\x02"
 
 
-def hkdf(key_material: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
+def hkdf(input_key: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
     """HKDF-SHA256 (RFC 5869).
 
     Args:
-        length: how many bytes are wanted, at most 255 * 32.
+        input_key: the secret to stretch.
+        salt: not secret, or an earlier secret to chain on.
+        info: what the output is for.
+        length: of the output, at most 255 * 32 bytes.
     """
-    pseudorandom_key = digest(salt, key_material, "sha256")
-    block = output = digest(pseudorandom_key, info + b"\x01", "sha256")
-    counter = 1
-    while len(output) < length:
-        counter += 1
-        block = digest(pseudorandom_key, block + info + bytes((counter,)), "sha256")
+    key = digest(salt, input_key, "sha256")
+    output = block = b""
+    for counter in range(1, -(-length // HASH_LENGTH) + 1):
+        block = digest(key, block + info + bytes((counter,)), "sha256")
         output += block
     return output[:length]
 
 
-def x3dh_secret(*shared: bytes) -> bytes:
-    """SK, 32 bytes, of the X3DH outputs DH1‖DH2‖DH3[‖DH4]."""
-    return hkdf(b"".join(shared), salt=ZERO_SALT, info=X3DH_INFO, length=32)
-
-
 def root_step(root_key: bytes, dh_output: bytes) -> tuple[bytes, bytes]:
-    """KDF_RK: the next root key and a new chain key, 32 bytes each."""
-    output = hkdf(dh_output, salt=root_key, info=ROOT_INFO, length=64)
-    return output[:32], output[32:]
-
-
-def start(shared_secret: bytes) -> tuple[bytes, bytes]:
-    """The first root key and the first chain key, 32 bytes each, of an X3DH secret."""
-    return root_step(shared_secret, ZERO_SALT)
+    """Mix a DH output into the root key: the next root key and a chain key, 32 bytes each."""
+    output = hkdf(dh_output, salt=root_key, info=_ROOT_INFO, length=2 * HASH_LENGTH)
+    return output[:HASH_LENGTH], output[HASH_LENGTH:]
 
 
 def chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
-    """KDF_CK: the next chain key and this step's message key, 32 bytes each."""
-    return digest(chain_key, b"\x01", "sha256"), digest(chain_key, b"\x02", "sha256")
+    """Advance a chain by one message: the next chain key and this message's key, 32 bytes each."""
+    return next_chain_key(chain_key), message_key(chain_key)
 
 
 def next_chain_key(chain_key: bytes) -> bytes:
-    """The chain key one step on, without the message key between."""
-    return digest(chain_key, b"\x01", "sha256")
+    """The chain key (32 bytes) after one message, without that message's key."""
+    return digest(chain_key, _CHAIN_STEP, "sha256")
 
 
 def message_key(chain_key: bytes) -> bytes:
-    """The message key of this step."""
-    return digest(chain_key, b"\x02", "sha256")
+    """The key (32 bytes) of the one message that stands at this place of its chain."""
+    return digest(chain_key, _MESSAGE_KEY, "sha256")

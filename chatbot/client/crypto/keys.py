@@ -1,50 +1,67 @@
-"""X25519 key pairs and Diffie-Hellman (RFC 7748)."""
+"""X25519 key pairs, and what two of them agree on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
+from nacl.exceptions import CryptoError
 
 from chatbot.client.exceptions import DecryptionError
 
-KEY_BYTES: Final = 32
-"""The length of every key here: X25519, Ed25519 public, root, chain and message keys."""
+KEY_LENGTH: Final = 32
 
-RandomBytes = Callable[[int], bytes]
-"""A source of secret random bytes, like `os.urandom`."""
+Key: TypeAlias = Annotated[bytes, Meta(min_length=KEY_LENGTH, max_length=KEY_LENGTH)]
+"""Exactly 32 bytes, which msgspec checks wherever one is decoded."""
 
 
-class KeyPair(Struct, frozen=True, gc=False):
-    """An X25519 key pair, 32 bytes each."""
+class KeyPair(Struct, frozen=True, array_like=True, gc=False):
+    """An X25519 key pair.
 
-    public: bytes
-    secret: bytes
+    Attributes:
+        public: 32 bytes.
+        secret: 32 bytes, used as they are: X25519 itself clamps them.
+    """
+
+    public: Key
+    secret: Key
 
     def __repr__(self) -> str:
-        return f"<KeyPair {self.public.hex()[:8]}…>"
-
-    @classmethod
-    def from_secret(cls, secret: bytes) -> KeyPair:
-        """The pair of this X25519 secret (32 bytes)."""
-        return cls(crypto_scalarmult_base(secret), secret)
+        return f"<KeyPair {self.public.hex()}>"
 
 
-def generate_key_pair(random: RandomBytes = os.urandom) -> KeyPair:
-    """A fresh random key pair."""
-    return KeyPair.from_secret(random(KEY_BYTES))
+def generate_key_pair(random: Callable[[int], bytes] = os.urandom) -> KeyPair:
+    """Make a key pair of 32 random bytes.
+
+    Args:
+        random: gives that many random bytes.
+    """
+    secret = random(KEY_LENGTH)
+    return KeyPair(crypto_scalarmult_base(secret), secret)
 
 
 def diffie_hellman(secret: bytes, public: bytes) -> bytes:
-    """The shared secret (32 bytes) of our secret and their public key (32 bytes each).
+    """Return what the two keys agree on, 32 bytes.
 
     Raises:
-        DecryptionError: the public key is not one, or of low order: the result would be all zero.
+        DecryptionError: a key is not 32 bytes long, or `public` is one of the few points that agree
+            with every secret on zero (PROTOCOL.md 4.1.10).
     """
+    if len(secret) != KEY_LENGTH or len(public) != KEY_LENGTH:  # libsodium itself reads on
+        raise DecryptionError("an X25519 key is not 32 bytes long", reason="malformed")
     try:
         return crypto_scalarmult(secret, public)
-    except Exception as error:  # libsodium's own and length errors have no common base
-        raise DecryptionError("not a usable X25519 public key", reason="malformed") from error
+    except CryptoError:
+        raise DecryptionError("a public key is of low order", reason="malformed") from None
+
+
+def check_public_key(public: bytes) -> None:
+    """Refuse a public key that no secret can agree with.
+
+    Raises:
+        DecryptionError: it is not 32 bytes long, or is of low order.
+    """
+    diffie_hellman(bytes(KEY_LENGTH), public)  # whether the result is zero depends on no secret

@@ -1,193 +1,117 @@
-"""A message as it travels: the JSON in a frame's `content` (PROTOCOL.md 1).
+"""What travels in a frame's `content`: the JSON of an encrypted message (PROTOCOL.md 1).
 
-Nothing is believed before it is measured: sizes, depths, types, ranges and key lengths are
-checked here, so that what follows only does arithmetic on numbers that make sense (4.1.10).
+msgspec decodes and checks in one step: base64 with its padding, exact lengths, integers in range.
+What a peer sends can be anything, so nothing but `DecryptionError` leaves `decode_content`.
 """
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatbot.client.exceptions import DecryptionError
+from chatbot.wire import KeyId
 
-from .keys import KEY_BYTES
+from .keys import Key
 
-NONCE_BYTES: Final = 24
-TAG_BYTES: Final = 16
-MAX_CONTENT: Final = 8 * 1024 * 1024
-"""The longest content (characters) that is looked at."""
+MAX_CONTENT_LENGTH: Final = 8 * 1024 * 1024
+"""Characters of content that are looked at; the backend itself stores no more than about 2 MB."""
 
 E2EE_PREFIX: Final = "E2EE:"
-"""How the SRS marks content; accepted, never sent."""
+"""What the SRS puts before the JSON. Accepted, never sent: the browser would show raw text."""
 
-_MAX_NUMBER: Final = 2**31 - 1
+NONCE_LENGTH: Final = 24
+TAG_LENGTH: Final = 16
+OVERHEAD: Final = NONCE_LENGTH + TAG_LENGTH
+"""How many bytes a ciphertext is longer than its plaintext."""
+
+Counter: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Capability: TypeAlias = Annotated[str, Meta(max_length=32)]
+Capabilities: TypeAlias = Annotated[tuple[Capability, ...], Meta(max_length=32)]
 
 
-class X3DHHeader(Struct, frozen=True, gc=False):
-    """What the responder needs to compute the same secret.
+class X3DHHeader(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """What the responder needs to open the same session (X3DH 3.3).
 
     Attributes:
-        sender_identity_key: the initiator's X25519 identity key (32 bytes).
-        sender_ephemeral_key: EK_a's public half (32 bytes).
-        used_signed_prekey_id: which of the responder's signed prekeys.
-        used_one_time_prekey_id: which of its one-time prekeys, if DH4 took part.
+        sender_identity_key: X25519, 32 bytes.
+        sender_ephemeral_key: X25519, 32 bytes.
+        used_signed_prekey_id: of the responder's signed prekey.
+        used_one_time_prekey_id: of the responder's one-time prekey, where DH4 took part.
     """
 
-    sender_identity_key: bytes
-    sender_ephemeral_key: bytes
-    used_signed_prekey_id: int
-    used_one_time_prekey_id: int | None = None
+    sender_identity_key: Key
+    sender_ephemeral_key: Key
+    used_signed_prekey_id: KeyId
+    used_one_time_prekey_id: KeyId | None = None
 
 
-class RatchetHeader(Struct, frozen=True, gc=False):
-    """The Double Ratchet's header.
+class RatchetHeader(Struct, frozen=True, gc=False, rename="camel"):
+    """Where in the sender's chains a message stands (Double Ratchet 3.4).
 
     Attributes:
-        ratchet_key: the sender's current ratchet public key (32 bytes).
-        previous_chain_length: how many messages its previous sending chain had.
-        message_number: this message's number in the current one, from 0.
+        ratchet_key: the sender's ratchet public key, 32 bytes.
+        previous_chain_length: how many messages the sender's previous chain had.
+        message_number: this message's number in its chain, from 0.
     """
 
-    ratchet_key: bytes
-    previous_chain_length: int
-    message_number: int
+    ratchet_key: Key
+    previous_chain_length: Counter
+    message_number: Counter
 
 
-class EncryptedMessage(Struct, frozen=True):
-    """A message as the session gives and takes it.
+class EncryptedMessage(Struct, frozen=True, gc=False):
+    """One encrypted message.
 
     Attributes:
-        ciphertext: nonce‖box.
-        x3dh: present on a message that opens a session.
-        caps: what our own kind of sender can read.
+        header: in the clear, and bound to the ciphertext only by the key it leads to.
+        ciphertext: 24 bytes nonce, then the secretbox (16 bytes tag and the ciphertext proper).
+        x3dh: there on messages that open a session, or may have to.
+        caps: what the sender's client can read, where it says so.
     """
 
     header: RatchetHeader
-    ciphertext: bytes
+    ciphertext: Annotated[bytes, Meta(min_length=OVERHEAD)]
     x3dh: X3DHHeader | None = None
-    caps: tuple[str, ...] = ()
+    caps: Capabilities = ()
 
 
-_Number = Annotated[int, Meta(ge=0, le=_MAX_NUMBER)]
-_Capabilities = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
-_Key = Annotated[str, Meta(min_length=44, max_length=44)]
+class _Content(Struct, frozen=True, gc=False, rename="camel"):
+    """The same in the browser's own key order, with the `authTag` that it must find."""
 
-
-class _HeaderBody(Struct, rename="camel"):
-    ratchet_key: _Key
-    previous_chain_length: _Number
-    message_number: _Number
-
-
-class _X3DHBody(Struct, rename="camel", omit_defaults=True):
-    sender_identity_key: _Key
-    sender_ephemeral_key: _Key
-    used_signed_prekey_id: _Number
-    used_one_time_prekey_id: _Number | None = None
-
-
-class _Body(Struct, omit_defaults=True):
-    header: _HeaderBody
-    ciphertext: str
-    auth_tag: str | None = msgspec.field(default=None, name="authTag")
-    x3dh: _X3DHBody | None = None
-    caps: _Capabilities | None = None
+    header: RatchetHeader
+    ciphertext: bytes
+    auth_tag: str
+    x3dh: X3DHHeader | UnsetType
+    caps: tuple[str, ...] | UnsetType
 
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(_Body)
+_decoder: Final = msgspec.json.Decoder(EncryptedMessage)
 
 
 def encode_content(message: EncryptedMessage) -> str:
-    """The content of a frame; `authTag` is there because the browser decodes it unseen."""
-    header, x3dh = message.header, message.x3dh
-    body = _Body(
-        _HeaderBody(
-            encode_base64(header.ratchet_key), header.previous_chain_length, header.message_number
-        ),
-        encode_base64(message.ciphertext),
-        "",
-        None if x3dh is None else _encode_x3dh(x3dh),
-        message.caps or None,
+    """Encode a message as compact JSON for a frame's `content`."""
+    content = _Content(
+        message.header, message.ciphertext, "", message.x3dh or UNSET, message.caps or UNSET
     )
-    return _encoder.encode(body).decode()
+    return _encoder.encode(content).decode()
 
 
 def decode_content(content: str) -> EncryptedMessage:
-    """Read the content of a frame.
+    """Decode a frame's `content`, with or without the `E2EE:` prefix.
+
+    Unknown members and the value of `authTag` are ignored.
 
     Raises:
-        DecryptionError: it is not an encrypted message, or any value in it is out of bounds.
+        DecryptionError: it is no encrypted message: not JSON, too large, too deep, a member
+            missing, or a value of a wrong type, length or range (reason `malformed`).
     """
-    if len(content) > MAX_CONTENT:
-        raise DecryptionError("the content is too large", reason="malformed")
+    if len(content) > MAX_CONTENT_LENGTH:
+        raise DecryptionError(f"content of {len(content)} characters", reason="malformed")
     try:
-        body = _decoder.decode(content.removeprefix(E2EE_PREFIX))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise DecryptionError(
-            "the content is not an encrypted message", reason="malformed"
-        ) from error
-    return EncryptedMessage(
-        RatchetHeader(
-            _decode_key(body.header.ratchet_key),
-            body.header.previous_chain_length,
-            body.header.message_number,
-        ),
-        _decode_ciphertext(body.ciphertext),
-        None if body.x3dh is None else _decode_x3dh(body.x3dh),
-        tuple(body.caps or ()),
-    )
-
-
-def encode_base64(data: bytes) -> str:
-    """The standard alphabet, with padding."""
-    return b2a_base64(data, newline=False).decode()
-
-
-def decode_base64(text: str) -> bytes:
-    """The standard alphabet, with padding, and nothing else.
-
-    Raises:
-        DecryptionError: it is anything else.
-    """
-    try:
-        return a2b_base64(text, strict_mode=True)
-    except (Base64Error, ValueError) as error:
-        raise DecryptionError("not base64 with padding", reason="malformed") from error
-
-
-def _encode_x3dh(x3dh: X3DHHeader) -> _X3DHBody:
-    return _X3DHBody(
-        encode_base64(x3dh.sender_identity_key),
-        encode_base64(x3dh.sender_ephemeral_key),
-        x3dh.used_signed_prekey_id,
-        x3dh.used_one_time_prekey_id,
-    )
-
-
-def _decode_x3dh(body: _X3DHBody) -> X3DHHeader:
-    return X3DHHeader(
-        _decode_key(body.sender_identity_key),
-        _decode_key(body.sender_ephemeral_key),
-        body.used_signed_prekey_id,
-        body.used_one_time_prekey_id,
-    )
-
-
-def _decode_key(text: str) -> bytes:
-    key = decode_base64(text)
-    if len(key) != KEY_BYTES or not any(key):
-        raise DecryptionError("not a 32-byte key", reason="malformed")
-    return key
-
-
-def _decode_ciphertext(text: str) -> bytes:
-    ciphertext = decode_base64(text)
-    if len(ciphertext) < NONCE_BYTES + TAG_BYTES:
-        raise DecryptionError("the ciphertext is too short", reason="malformed")
-    return ciphertext
+        return _decoder.decode(content.removeprefix(E2EE_PREFIX))
+    except (ValueError, RecursionError) as error:
+        raise DecryptionError(f"not an encrypted message: {error}", reason="malformed") from None

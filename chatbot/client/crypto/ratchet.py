@@ -1,45 +1,52 @@
-"""The Double Ratchet (Perrin and Marlinspike, 2016) in the variant of PROTOCOL.md 1.
+"""The Double Ratchet (PROTOCOL.md 1), as pure functions from one state to the next.
 
-A state is a value: every step takes one and returns the next, so a message that fails has changed
-nothing. The initiator's first sending chain comes straight from X3DH; so the responder has no key
-pair of its own until it first sends, which is the second half of a DH step.
+Nothing is ever changed in place: `decrypt` returns the state that *would* follow, and a message
+that does not verify returns nothing at all. Until the tag has verified it costs no more than the DH
+and the chain steps that lead to its key; message keys of skipped messages, and our own next key
+pair, are made afterwards.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
-from nacl.bindings import crypto_secretbox, crypto_secretbox_open
+from nacl.bindings import crypto_secretbox_easy, crypto_secretbox_open_easy
 from nacl.exceptions import CryptoError
 
 from chatbot.client.exceptions import DecryptionError, MessageSkipError
 
-from .kdf import chain_step, message_key, next_chain_key, root_step, start
-from .keys import KeyPair, RandomBytes, diffie_hellman, generate_key_pair
-from .message import NONCE_BYTES, RatchetHeader
+from .kdf import HASH_LENGTH, chain_step, message_key, next_chain_key, root_step
+from .keys import Key, KeyPair, check_public_key, diffie_hellman, generate_key_pair
+from .message import NONCE_LENGTH, OVERHEAD, RatchetHeader
 
 MAX_SKIP: Final = 1000
-"""Message keys skipped in one chain by one message, at the most."""
+"""How many message keys one chain may skip at once."""
+
+Random = Callable[[int], bytes]
 
 
 class RatchetState(Struct, frozen=True, array_like=True, gc=False):
-    """All of a ratchet but its skipped keys. Keys have 32 bytes each.
+    """Everything a ratchet knows but the keys of skipped messages. All keys are 32 bytes.
 
     Attributes:
-        remote_key: the peer's current ratchet public key.
-        sending_length: messages sent in the current sending chain.
-        receiving_length: messages of the current receiving chain that are accounted for.
-        previous_sending_length: messages sent in the sending chain before.
+        root_key: what the next DH output is mixed into.
+        sending_chain_key: None for a responder that has not sent yet.
+        receiving_chain_key: None for an initiator that has not received yet.
+        key_pair: our own ratchet pair; None for a responder that has not sent yet.
+        remote_key: the peer's ratchet public key; None for an initiator that has not received yet.
+        sending_length: messages sent in the sending chain.
+        receiving_length: the number that the next message of the receiving chain has.
+        previous_sending_length: messages sent in the sending chain before this one.
     """
 
-    root_key: bytes
-    sending_chain_key: bytes | None = None
-    receiving_chain_key: bytes | None = None
-    key_pair: KeyPair | None = None
-    remote_key: bytes | None = None
+    root_key: Key
+    sending_chain_key: Key | None
+    receiving_chain_key: Key | None
+    key_pair: KeyPair | None
+    remote_key: Key | None
     sending_length: int = 0
     receiving_length: int = 0
     previous_sending_length: int = 0
@@ -49,23 +56,31 @@ class RatchetState(Struct, frozen=True, array_like=True, gc=False):
 
 
 class SkippedKey(Struct, frozen=True, gc=False):
-    """The key of a message that has not come yet."""
+    """The key of a message that has not come yet.
+
+    Attributes:
+        ratchet_key: the peer's ratchet public key (32 bytes) of that message's chain.
+        number: its number in the chain.
+        message_key: 32 bytes, secret.
+    """
 
     ratchet_key: bytes
     number: int
     message_key: bytes
 
     def __repr__(self) -> str:
-        return f"<SkippedKey {self.number}>"
+        return f"<SkippedKey {self.ratchet_key.hex()}:{self.number}>"
 
 
-class Decryption(Struct, frozen=True):
-    """What decrypting a message gives, and what it changes once it is believed.
+class Decryption(Struct, frozen=True, gc=False):
+    """A message decrypted, and what follows from it once it is believed.
 
     Attributes:
-        added: keys skipped on the way, oldest first.
-        used: the skipped key that opened the message: ratchet key and number.
-        stepped: whether a DH step was done.
+        plaintext: as the peer encrypted it.
+        state: the state that takes the place of the one that was given.
+        added: keys of messages now known to be missing, to be kept.
+        used: the kept key (ratchet key, number) that decrypted it, to be forgotten.
+        stepped: whether it took a DH step.
     """
 
     plaintext: bytes
@@ -75,53 +90,88 @@ class Decryption(Struct, frozen=True):
     stepped: bool = False
 
     def __repr__(self) -> str:
-        return f"<Decryption added={len(self.added)} stepped={self.stepped}>"
+        return f"<Decryption {self.state} added={len(self.added)} stepped={self.stepped}>"
 
 
 def start_initiator(shared_secret: bytes, key_pair: KeyPair | None = None) -> RatchetState:
-    """The state of who opened the session with X3DH secret SK (32 bytes)."""
-    root_key, chain_key = start(shared_secret)
-    return RatchetState(
-        root_key, sending_chain_key=chain_key, key_pair=key_pair or generate_key_pair()
-    )
+    """The state of who opened the session and may send at once.
+
+    Args:
+        shared_secret: of X3DH, 32 bytes.
+        key_pair: the first ratchet pair, which is not mixed in; by default a new one.
+    """
+    root_key, chain_key = _first_keys(shared_secret)
+    return RatchetState(root_key, chain_key, None, key_pair or generate_key_pair(), None)
 
 
 def start_responder(shared_secret: bytes, remote_key: bytes) -> RatchetState:
-    """The state of who received the session's first message, with the ratchet key in it."""
-    root_key, chain_key = start(shared_secret)
-    return RatchetState(root_key, receiving_chain_key=chain_key, remote_key=remote_key)
+    """The state of who was written to, and has no ratchet pair of its own before it answers.
+
+    Args:
+        shared_secret: of X3DH, 32 bytes.
+        remote_key: the ratchet public key (32 bytes) in the header of the message that opened it.
+
+    Raises:
+        DecryptionError: `remote_key` could never be answered.
+    """
+    check_public_key(remote_key)
+    root_key, chain_key = _first_keys(shared_secret)
+    return RatchetState(root_key, None, chain_key, None, remote_key)
+
+
+def _first_keys(shared_secret: bytes) -> tuple[bytes, bytes]:
+    return root_step(shared_secret, bytes(HASH_LENGTH))
 
 
 def encrypt(
-    state: RatchetState, plaintext: bytes, *, random: RandomBytes = os.urandom
+    state: RatchetState, plaintext: bytes, *, random: Random = os.urandom
 ) -> tuple[RatchetHeader, bytes, RatchetState]:
     """Encrypt the next message.
 
+    Args:
+        state: left as it is; encrypting from it twice would use a key twice.
+        plaintext: any bytes; what the browser shows is UTF-8.
+        random: gives that many random bytes: a responder's first ratchet secret, then the nonce.
+
     Returns:
-        Its header, nonce‖box, and the state that must be durable before either is shown.
+        The header, the ciphertext (nonce‖box, 40 bytes longer than the plaintext) and the state
+        that has to be durable before the ciphertext leaves.
     """
-    if state.sending_chain_key is None or state.key_pair is None:
-        state = _sending_half(state, random)
-    key_pair, chain_key = state.key_pair, state.sending_chain_key
-    if key_pair is None or chain_key is None:  # _sending_half has just set both
-        raise AssertionError
-    next_chain, key = chain_step(chain_key)
+    chain_key, key_pair = state.sending_chain_key, state.key_pair
+    if chain_key is None or key_pair is None:
+        return encrypt(_start_sending(state, random), plaintext, random=random)
+    chain_key, key = chain_step(chain_key)
     header = RatchetHeader(key_pair.public, state.previous_sending_length, state.sending_length)
-    nonce = random(NONCE_BYTES)
-    ciphertext = nonce + crypto_secretbox(plaintext, nonce, key)
-    return (
-        header,
-        ciphertext,
-        RatchetState(
-            state.root_key,
-            next_chain,
-            state.receiving_chain_key,
-            key_pair,
-            state.remote_key,
-            state.sending_length + 1,
-            state.receiving_length,
-            state.previous_sending_length,
-        ),
+    nonce = random(NONCE_LENGTH)
+    after = RatchetState(
+        state.root_key,
+        chain_key,
+        state.receiving_chain_key,
+        key_pair,
+        state.remote_key,
+        state.sending_length + 1,
+        state.receiving_length,
+        state.previous_sending_length,
+    )
+    return header, nonce + crypto_secretbox_easy(plaintext, nonce, key), after
+
+
+def _start_sending(state: RatchetState, random: Random) -> RatchetState:
+    """Take a new ratchet pair, and from it a new sending chain: the second half of a DH step."""
+    if state.remote_key is None:
+        raise ValueError("a ratchet state needs a sending chain or a remote key")
+    key_pair = generate_key_pair(random)
+    dh_output = diffie_hellman(key_pair.secret, state.remote_key)
+    root_key, chain_key = root_step(state.root_key, dh_output)
+    return RatchetState(
+        root_key,
+        chain_key,
+        state.receiving_chain_key,
+        key_pair,
+        state.remote_key,
+        0,
+        state.receiving_length,
+        state.previous_sending_length,
     )
 
 
@@ -131,22 +181,28 @@ def decrypt(
     header: RatchetHeader,
     ciphertext: bytes,
     *,
-    random: RandomBytes = os.urandom,
+    random: Random = os.urandom,
 ) -> Decryption:
-    """Decrypt a message: with a skipped key, in the current chain, or after a DH step.
+    """Decrypt a message of any chain: with a kept key, in the receiving chain, or by a DH step.
 
-    Keys of skipped messages are derived, and a new key pair is made, only after the tag has
-    verified: a forged message costs chain steps and at most one DH operation.
+    Args:
+        state: left as it is.
+        skipped: the kept message keys (32 bytes) by ratchet key and number; left as they are.
+        header: the message's header.
+        ciphertext: nonce‖box.
+        random: gives that many random bytes: the secret of our next ratchet pair.
 
     Raises:
-        DecryptionError: the tag does not verify, or the message's key is used up.
-        MessageSkipError: more than 1000 keys of one chain would be skipped.
+        MessageSkipError: it would skip more than 1000 keys of a chain.
+        DecryptionError: the tag does not verify (reason `forged`), the key was used or forgotten
+            (`used-key`), the ratchet key cannot be this session's (`no-session`) or is of low order
+            (`malformed`).
     """
     if (header.ratchet_key, header.message_number) in skipped:
         return decrypt_skipped(state, skipped, header, ciphertext)
     if header.ratchet_key == state.remote_key:
         return _decrypt_in_chain(state, header, ciphertext)
-    return _decrypt_after_step(state, header, ciphertext, random)
+    return _decrypt_with_step(state, header, ciphertext, random)
 
 
 def decrypt_skipped(
@@ -155,116 +211,108 @@ def decrypt_skipped(
     header: RatchetHeader,
     ciphertext: bytes,
 ) -> Decryption:
-    """Decrypt a late message with the key that was kept for it.
+    """Decrypt a message of a former chain: with a kept key or not at all.
 
     Raises:
-        DecryptionError: there is no such key (any more), or the tag does not verify.
+        DecryptionError: the tag does not verify (reason `forged`), or there is no key (`used-key`).
     """
-    skipped_id = (header.ratchet_key, header.message_number)
+    skipped_id = header.ratchet_key, header.message_number
     key = skipped.get(skipped_id)
     if key is None:
-        raise DecryptionError("the message's key is used up or forgotten", reason="used-key")
+        raise _used_key(header)
     return Decryption(_open(key, ciphertext), state, used=skipped_id)
 
 
 def _decrypt_in_chain(state: RatchetState, header: RatchetHeader, ciphertext: bytes) -> Decryption:
-    chain_key = state.receiving_chain_key
-    number, length = header.message_number, state.receiving_length
-    if chain_key is None or number < length:
-        raise DecryptionError("the message's key is used up or forgotten", reason="used-key")
-    chain = _walk(chain_key, number - length)
-    plaintext = _open(message_key(chain[-1]), ciphertext)
-    new_state = RatchetState(
+    start = state.receiving_length
+    if state.receiving_chain_key is None or header.message_number < start:
+        raise _used_key(header)
+    chain_keys = _walk(state.receiving_chain_key, start, header.message_number)
+    plaintext = _open(message_key(chain_keys[-1]), ciphertext)
+    after = RatchetState(
         state.root_key,
         state.sending_chain_key,
-        next_chain_key(chain[-1]),
+        next_chain_key(chain_keys[-1]),
         state.key_pair,
         state.remote_key,
-        state.sending_length,
-        number + 1,
-        state.previous_sending_length,
-    )
-    return Decryption(plaintext, new_state, _skip(header.ratchet_key, length, chain[:-1]))
-
-
-def _decrypt_after_step(
-    state: RatchetState, header: RatchetHeader, ciphertext: bytes, random: RandomBytes
-) -> Decryption:
-    if state.key_pair is None:
-        raise DecryptionError(
-            "a new ratchet key, though nothing was ever sent in this session", reason="no-session"
-        )
-    rest = _rest_of_chain(state, header.previous_chain_length)
-    if header.message_number > MAX_SKIP:
-        raise MessageSkipError(f"{header.message_number} keys to skip; at most {MAX_SKIP}")
-    shared = diffie_hellman(state.key_pair.secret, header.ratchet_key)
-    root_key, chain_key = root_step(state.root_key, shared)
-    chain = _walk(chain_key, header.message_number)
-    plaintext = _open(message_key(chain[-1]), ciphertext)
-    added = _skip(header.ratchet_key, 0, chain[:-1])
-    if rest and state.remote_key is not None:
-        added = _skip(state.remote_key, state.receiving_length, rest) + added
-    new_state = RatchetState(
-        root_key,
-        None,
-        next_chain_key(chain[-1]),
-        None,
-        header.ratchet_key,
         state.sending_length,
         header.message_number + 1,
         state.previous_sending_length,
     )
-    return Decryption(plaintext, _sending_half(new_state, random), added, stepped=True)
+    return Decryption(plaintext, after, _skip(header.ratchet_key, start, chain_keys))
 
 
-def _sending_half(state: RatchetState, random: RandomBytes) -> RatchetState:
-    """A new key pair of ours and a new sending chain against the peer's current key."""
-    if state.remote_key is None:
-        raise DecryptionError("a ratchet with neither a sending chain nor a remote key")
-    key_pair = generate_key_pair(random)
-    root_key, chain_key = root_step(
-        state.root_key, diffie_hellman(key_pair.secret, state.remote_key)
-    )
-    return RatchetState(
+def _decrypt_with_step(
+    state: RatchetState, header: RatchetHeader, ciphertext: bytes, random: Random
+) -> Decryption:
+    if state.key_pair is None:
+        raise DecryptionError(
+            "a new ratchet key in a session that was never answered", reason="no-session"
+        )
+    _check_skip(state.receiving_length, header.previous_chain_length)
+    _check_skip(0, header.message_number)
+    dh_output = diffie_hellman(state.key_pair.secret, header.ratchet_key)
+    root_key, chain_key = root_step(state.root_key, dh_output)
+    chain_keys = _walk(chain_key, 0, header.message_number)
+    plaintext = _open(message_key(chain_keys[-1]), ciphertext)
+    received = RatchetState(
         root_key,
-        chain_key,
-        state.receiving_chain_key,
-        key_pair,
-        state.remote_key,
+        None,
+        next_chain_key(chain_keys[-1]),
+        None,
+        header.ratchet_key,
         0,
-        state.receiving_length,
+        header.message_number + 1,
         state.sending_length,
     )
+    added = _rest_of_chain(state, header) + _skip(header.ratchet_key, 0, chain_keys)
+    return Decryption(plaintext, _start_sending(received, random), added, stepped=True)
 
 
-def _rest_of_chain(state: RatchetState, length: int) -> list[bytes]:
-    """The chain keys of what the peer sent in its former chain and we have not seen."""
-    missing = length - state.receiving_length
-    if state.receiving_chain_key is None or missing <= 0:
-        return []
-    return _walk(state.receiving_chain_key, missing)[:-1]
+def _rest_of_chain(state: RatchetState, header: RatchetHeader) -> tuple[SkippedKey, ...]:
+    """The keys of the receiving chain that a DH step would leave behind."""
+    start, length = state.receiving_length, header.previous_chain_length
+    if state.remote_key is None or state.receiving_chain_key is None or length <= start:
+        return ()
+    return _skip(state.remote_key, start, _walk(state.receiving_chain_key, start, length))
 
 
-def _walk(chain_key: bytes, steps: int) -> list[bytes]:
-    """The chain keys from here to `steps` further on, both included."""
-    if steps > MAX_SKIP:
-        raise MessageSkipError(f"{steps} keys to skip; at most {MAX_SKIP}")
-    chain = [chain_key]
-    for _ in range(steps):
+def _check_skip(start: int, number: int) -> None:
+    if number - start > MAX_SKIP:
+        raise MessageSkipError(
+            f"message {number} skips {number - start} keys of its chain; {MAX_SKIP} are the limit"
+        )
+
+
+def _walk(chain_key: bytes, start: int, number: int) -> list[bytes]:
+    """The chain keys of the messages from `start` up to and including `number`."""
+    _check_skip(start, number)
+    chain_keys = [chain_key]
+    for _ in range(start, number):
         chain_key = next_chain_key(chain_key)
-        chain.append(chain_key)
-    return chain
+        chain_keys.append(chain_key)
+    return chain_keys
 
 
-def _skip(ratchet_key: bytes, first: int, chain_keys: list[bytes]) -> tuple[SkippedKey, ...]:
+def _skip(ratchet_key: bytes, start: int, chain_keys: list[bytes]) -> tuple[SkippedKey, ...]:
+    """Keep the keys of all messages from `start` on but the last."""
     return tuple(
         SkippedKey(ratchet_key, number, message_key(chain_key))
-        for number, chain_key in enumerate(chain_keys, first)
+        for number, chain_key in enumerate(chain_keys[:-1], start)
     )
 
 
 def _open(key: bytes, ciphertext: bytes) -> bytes:
+    if len(ciphertext) < OVERHEAD:
+        raise DecryptionError("the ciphertext is too short", reason="malformed")
     try:
-        return crypto_secretbox_open(ciphertext[NONCE_BYTES:], ciphertext[:NONCE_BYTES], key)
-    except (CryptoError, ValueError) as error:
-        raise DecryptionError("the message is forged or damaged", reason="forged") from error
+        return crypto_secretbox_open_easy(ciphertext[NONCE_LENGTH:], ciphertext[:NONCE_LENGTH], key)
+    except CryptoError:
+        raise DecryptionError("the tag does not verify", reason="forged") from None
+
+
+def _used_key(header: RatchetHeader) -> DecryptionError:
+    return DecryptionError(
+        f"the key of message {header.message_number} was used already, or was forgotten",
+        reason="used-key",
+    )

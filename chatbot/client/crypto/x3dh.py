@@ -1,63 +1,89 @@
-"""X3DH (Marlinspike and Perrin, 2016) in the variant of PROTOCOL.md 1."""
+"""X3DH, the key agreement that opens a session (PROTOCOL.md 1 and 4.1.4)."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated, Final, TypeAlias
 
-from chatbot.client.exceptions import DecryptionError, IdentityError
+import msgspec
+from msgspec import Meta, Struct
+
+from chatbot.client.exceptions import DecryptionError, ValidationError
 from chatbot.wire import PrekeyBundleBody
 
-from .identity import SIGNATURE_BYTES, Identity, verify_signature
-from .kdf import x3dh_secret
+from .identity import SIGNATURE_LENGTH, Identity, fingerprint, verify_signature
+from .kdf import HASH_LENGTH, hkdf
 from .key_manager import KeyRing
-from .keys import KEY_BYTES, KeyPair, diffie_hellman, generate_key_pair
-from .message import X3DHHeader, decode_base64
+from .keys import Key, KeyPair, check_public_key, diffie_hellman, generate_key_pair
+from .message import X3DHHeader
+
+Signature: TypeAlias = Annotated[
+    bytes, Meta(min_length=SIGNATURE_LENGTH, max_length=SIGNATURE_LENGTH)
+]
+
+_INFO: Final = b"WHATSAPP-CLONE-X3DH"
 
 
-class PrekeyBundle(Struct, frozen=True):
-    """What a user has published, checked: lengths, and the signed prekey's signature.
+class PublishedSignedPrekey(Struct, frozen=True, gc=False):
+    """A peer's signed prekey: its id, X25519 public key (32 bytes) and signature (64 bytes)."""
+
+    key_id: int
+    public_key: Key
+    signature: Signature
+
+
+class PublishedOneTimePrekey(Struct, frozen=True, gc=False):
+    """A peer's one-time prekey: its id and X25519 public key (32 bytes)."""
+
+    key_id: int
+    public_key: Key
+
+
+class PrekeyBundle(Struct, frozen=True, gc=False):
+    """What a peer publishes, so that others can write to it while it is away.
+
+    Make one with `from_body`, which checks it.
 
     Attributes:
-        identity_key: the X25519 identity key (32 bytes).
-        signing_key: the Ed25519 key (32 bytes).
-        one_time_prekey_id: with its key, where the backend had one to give.
+        identity_key: X25519, 32 bytes.
+        signing_key: Ed25519, 32 bytes.
+        signed_prekey: its signature is the signing key's.
+        one_time_prekey: None where the backend had none left.
     """
 
-    identity_key: bytes
-    signing_key: bytes
-    signed_prekey_id: int
-    signed_prekey: bytes
-    one_time_prekey_id: int | None = None
-    one_time_prekey: bytes | None = None
+    identity_key: Key
+    signing_key: Key
+    signed_prekey: PublishedSignedPrekey
+    one_time_prekey: PublishedOneTimePrekey | None = None
 
-    @classmethod
-    def from_body(cls, body: PrekeyBundleBody) -> PrekeyBundle:
-        """Check what the backend answered.
+    @property
+    def fingerprint(self) -> str:
+        """Of the identity key. What the backend calls the fingerprint is not believed."""
+        return fingerprint(self.identity_key)
+
+    @staticmethod
+    def from_body(body: PrekeyBundleBody) -> PrekeyBundle:
+        """Decode and check what the backend handed out.
 
         Raises:
-            IdentityError: there is no signed prekey, a key is malformed, or the signature is not
-                the identity's.
+            ValidationError: there is no signed prekey, a key is malformed or of low order, or the
+                signature is not genuine.
         """
-        if body.signed_prekey is None:
-            raise IdentityError("the bundle has no signed prekey")
-        one_time = body.one_time_prekey
         try:
-            bundle = cls(
-                _key(body.identity_key),
-                _key(body.signing_key),
-                body.signed_prekey.key_id,
-                _key(body.signed_prekey.public_key),
-                None if one_time is None else one_time.key_id,
-                None if one_time is None else _key(one_time.public_key),
-            )
-            signature = decode_base64(body.signed_prekey.signature)
-        except DecryptionError as error:
-            raise IdentityError(f"the bundle is malformed: {error}") from error
-        if len(signature) != SIGNATURE_BYTES or not verify_signature(
-            bundle.signing_key, bundle.signed_prekey, signature
-        ):
-            raise IdentityError("the signed prekey's signature is not the identity's")
+            bundle = msgspec.convert(body, PrekeyBundle, from_attributes=True)
+            _check_points(bundle)
+        except (msgspec.ValidationError, DecryptionError) as error:
+            raise ValidationError(f"the peer's prekey bundle cannot be used: {error}") from None
+        signed = bundle.signed_prekey
+        if not verify_signature(bundle.signing_key, signed.public_key, signed.signature):
+            raise ValidationError("the signature in the peer's prekey bundle is not genuine")
         return bundle
+
+
+def _check_points(bundle: PrekeyBundle) -> None:
+    check_public_key(bundle.identity_key)
+    check_public_key(bundle.signed_prekey.public_key)
+    if bundle.one_time_prekey is not None:
+        check_public_key(bundle.one_time_prekey.public_key)
 
 
 def initiate(
@@ -67,60 +93,65 @@ def initiate(
     use_one_time_prekey: bool = False,
     ephemeral: KeyPair | None = None,
 ) -> tuple[bytes, X3DHHeader]:
-    """Compute SK (32 bytes) as the initiator, and the header that lets the responder do so.
+    """Agree on a secret with a peer that is not there.
 
     Args:
-        use_one_time_prekey: whether DH4 takes part. Off by default: the backend hands out stale
-            one-time prekeys, and a responder without the secret could never read the message.
-        ephemeral: a fresh key pair; made here if it is not given.
+        identity: our own.
+        bundle: the peer's.
+        use_one_time_prekey: whether to mix in DH4, where the bundle has a one-time prekey. The
+            backend may hand out one that the peer no longer has, so the default is not to.
+        ephemeral: a pair of its own for every call; by default a new one.
 
-    Raises:
-        DecryptionError: a key of the bundle is of low order.
+    Returns:
+        The shared secret (32 bytes), and the header that tells the peer how to get at it.
     """
     ephemeral = ephemeral or generate_key_pair()
-    secret = identity.key_pair.secret
-    shared = [
-        diffie_hellman(secret, bundle.signed_prekey),
-        diffie_hellman(ephemeral.secret, bundle.identity_key),
-        diffie_hellman(ephemeral.secret, bundle.signed_prekey),
-    ]
-    one_time_prekey_id = None
-    if use_one_time_prekey and bundle.one_time_prekey is not None:
-        one_time_prekey_id = bundle.one_time_prekey_id
-        shared.append(diffie_hellman(ephemeral.secret, bundle.one_time_prekey))
-    header = X3DHHeader(
-        identity.public_key, ephemeral.public, bundle.signed_prekey_id, one_time_prekey_id
+    signed, one_time = bundle.signed_prekey, bundle.one_time_prekey
+    secret = (
+        diffie_hellman(identity.seed, signed.public_key)
+        + diffie_hellman(ephemeral.secret, bundle.identity_key)
+        + diffie_hellman(ephemeral.secret, signed.public_key)
     )
-    return x3dh_secret(*shared), header
+    if not use_one_time_prekey or one_time is None:
+        header = X3DHHeader(identity.public_key, ephemeral.public, signed.key_id)
+        return _derive(secret), header
+    secret += diffie_hellman(ephemeral.secret, one_time.public_key)
+    header = X3DHHeader(identity.public_key, ephemeral.public, signed.key_id, one_time.key_id)
+    return _derive(secret), header
 
 
 def respond(key_ring: KeyRing, header: X3DHHeader) -> bytes:
-    """Compute SK (32 bytes) as the responder.
+    """Agree on the secret (32 bytes) that the initiator already has.
+
+    The key ring is left as it is: a one-time prekey is deleted only once a message has verified.
 
     Raises:
-        DecryptionError: it names a prekey that we do not hold (any more), or holds a key of low
-            order.
+        DecryptionError: a prekey is not, or no longer, ours (reason `unknown-prekey`), or one of
+            the initiator's keys is of low order (`malformed`).
     """
     signed_prekey = key_ring.signed_prekeys.get(header.used_signed_prekey_id)
     if signed_prekey is None:
-        raise DecryptionError("the x3dh names an unknown signed prekey", reason="unknown-prekey")
-    shared = [
-        diffie_hellman(signed_prekey.key_pair.secret, header.sender_identity_key),
-        diffie_hellman(key_ring.identity.key_pair.secret, header.sender_ephemeral_key),
-        diffie_hellman(signed_prekey.key_pair.secret, header.sender_ephemeral_key),
-    ]
-    if header.used_one_time_prekey_id is not None:
-        one_time = key_ring.one_time_prekeys.get(header.used_one_time_prekey_id)
-        if one_time is None:
-            raise DecryptionError(
-                "the x3dh names an unknown one-time prekey", reason="unknown-prekey"
-            )
-        shared.append(diffie_hellman(one_time.key_pair.secret, header.sender_ephemeral_key))
-    return x3dh_secret(*shared)
+        raise _unknown_prekey("signed", header.used_signed_prekey_id)
+    signed = signed_prekey.key_pair.secret
+    secret = (
+        diffie_hellman(signed, header.sender_identity_key)
+        + diffie_hellman(key_ring.identity.seed, header.sender_ephemeral_key)
+        + diffie_hellman(signed, header.sender_ephemeral_key)
+    )
+    if header.used_one_time_prekey_id is None:
+        return _derive(secret)
+    one_time = key_ring.one_time_prekeys.get(header.used_one_time_prekey_id)
+    if one_time is None:
+        raise _unknown_prekey("one-time", header.used_one_time_prekey_id)
+    return _derive(secret + diffie_hellman(one_time.key_pair.secret, header.sender_ephemeral_key))
 
 
-def _key(text: str) -> bytes:
-    key = decode_base64(text)
-    if len(key) != KEY_BYTES or not any(key):
-        raise DecryptionError("not a 32-byte key", reason="malformed")
-    return key
+def _derive(secret: bytes) -> bytes:
+    return hkdf(secret, salt=bytes(HASH_LENGTH), info=_INFO, length=HASH_LENGTH)
+
+
+def _unknown_prekey(kind: str, key_id: int) -> DecryptionError:
+    return DecryptionError(
+        f"the message was opened with {kind} prekey {key_id}, which is not ours or is deleted",
+        reason="unknown-prekey",
+    )
