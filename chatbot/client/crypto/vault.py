@@ -20,15 +20,16 @@ import msgspec
 from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta, Struct
 
 from chatbot.client.exceptions import StorageError, ValidationError, WrongPasswordError
 
+from .kdf import hkdf
+
 KEY_LENGTH: Final = 32
 SALT_LENGTH: Final = 32
+"""The length of Argon2id's salt and of those of the subkeys."""
 
 _VERSION: Final = 1
 _PREFIX: Final = struct.Struct(">BI")  # version, salt id
@@ -243,7 +244,7 @@ class Vault:
 
 
 def _subkey(data_key: DataKey, salt: bytes, info: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), KEY_LENGTH, salt, info).derive(data_key.secret)
+    return hkdf(data_key.secret, salt=salt, info=info, length=KEY_LENGTH)
 
 
 def _place(table: str, key: str | bytes, column: str) -> bytes:

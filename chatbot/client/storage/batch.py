@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from chatbot.client.storage.connection import is_disk_error
+from .connection import is_disk_error
 
 T = TypeVar("T")
 

@@ -19,16 +19,17 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias, TypeVar
 
 from chatbot.client.exceptions import StorageError
-from chatbot.client.storage.batch import Batch, Failure, Job, Snapshot, Unit
-from chatbot.client.storage.connection import (
+
+from .batch import Batch, Failure, Job, Snapshot, Unit
+from .connection import (
     SqliteThread,
     connect_reader,
     connect_writer,
     is_disk_error,
     storage_error,
 )
-from chatbot.client.storage.files import create_private
-from chatbot.client.storage.migrations import apply_migration, schema_version
+from .files import create_private
+from .migrations import apply_migration, schema_version
 
 T = TypeVar("T")
 

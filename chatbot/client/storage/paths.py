@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from chatbot.client.exceptions import StorageError
-from chatbot.client.storage.files import make_private_directory, tighten, write_private
+
+from .files import make_private_directory, tighten, write_private
 
 _INDEX: Final = "accounts.json"
 

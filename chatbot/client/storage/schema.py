@@ -1,4 +1,4 @@
-"""The tables of messages.db that the client itself uses (SRS 9.1); plugins and jobs add theirs.
+"""The tables that the client itself uses (SRS 9.1); plugins and jobs add theirs to messages.db.
 
 Columns marked sealed hold values of the vault. All times are ms since the epoch.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 COMPONENT: Final = "client"
+KEYS_COMPONENT: Final = "keys"
 
 _PEERS_AND_SESSIONS: Final = """
 CREATE TABLE peers (
@@ -152,5 +153,49 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
+_KEYS: Final = """
+CREATE TABLE vault (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    header BLOB NOT NULL
+);
+
+-- One row for every start: the subkey made with it seals what that start writes.
+CREATE TABLE subkey_salts (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    salt       BLOB NOT NULL CHECK (length(salt) = 32),
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE identity_keys (
+    user_id              TEXT PRIMARY KEY,
+    identity_private_key BLOB NOT NULL,  -- sealed
+    identity_public_key  BLOB NOT NULL CHECK (length(identity_public_key) = 32),
+    signing_private_key  BLOB NOT NULL,  -- sealed
+    signing_public_key   BLOB NOT NULL CHECK (length(signing_public_key) = 32),
+    fingerprint          TEXT NOT NULL,
+    created_at           INTEGER NOT NULL
+);
+
+-- A used one-time prekey is deleted and not marked: its secret must be gone.
+CREATE TABLE prekeys (
+    key_id      INTEGER PRIMARY KEY CHECK (key_id > 0),
+    prekey_type TEXT NOT NULL CHECK (prekey_type IN ('signed', 'one_time')),
+    private_key BLOB NOT NULL,  -- sealed: secret and public half
+    public_key  BLOB NOT NULL CHECK (length(public_key) = 32),
+    signature   BLOB CHECK (length(signature) = 64),
+    created_at  INTEGER NOT NULL,
+    uploaded_at INTEGER,
+    is_used     INTEGER NOT NULL DEFAULT 0 CHECK (is_used = 0)
+);
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: Final = (_PEERS_AND_SESSIONS + _MESSAGES + _QUEUES,)
-"""Only ever appended to: what stands here has been run on somebody's disk."""
+"""Of messages.db. Only ever appended to: what stands here has been run on somebody's disk."""
+
+KEYS_MIGRATIONS: Final = (_KEYS,)
+"""The same for keys.db."""
