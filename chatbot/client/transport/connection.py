@@ -43,6 +43,10 @@ _BATCH_BYTES: Final = 128 * 1024
 logger = logging.getLogger(__name__)
 
 
+class TokenRefusedError(exceptions.AuthenticationError):
+    """The backend answered the handshake with 401 or 403."""
+
+
 class _Discreet(logging.LoggerAdapter[logging.Logger]):
     """Keeps the library from logging headers and frames, which it does at DEBUG."""
 
@@ -57,8 +61,8 @@ class Connection(asyncio.Protocol):
         url: a checked ws(s) URL.
         on_message: takes each message, undecoded, in the order of arrival; must not raise.
         headers: added to the handshake.
-        max_frame: bytes of a message either way, and of all that waits to be sent; receiving a
-            larger one ends the connection.
+        max_frame: bytes of a message either way, receiving a larger one ends the connection;
+            and bytes that may wait to be sent before another message is taken.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class Connection(asyncio.Protocol):
             timeout: seconds for all of it.
 
         Raises:
-            AuthenticationError: the backend does not accept the token.
+            TokenRefusedError: the backend does not accept the token.
             ConnectionError: it cannot be reached, or does not speak WebSocket there.
         """
         uri = parse_uri(url)
@@ -153,8 +157,7 @@ class Connection(asyncio.Protocol):
             raise exceptions.ConnectionError("The connection to the backend has ended")
         if len(message) > self._max_frame:
             raise exceptions.ValidationError(f"A message is larger than {self._max_frame} bytes")
-        unsent = self._batched + self._transport.get_write_buffer_size()
-        if unsent + len(message) > self._max_frame:
+        if self._batched + self._transport.get_write_buffer_size() > self._max_frame:
             raise exceptions.ConnectionError("The backend does not keep up: send more slowly")
         self._websocket.send_text(message)
         if not self._batched:
@@ -164,8 +167,9 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     async def drain(self) -> None:
-        """Wait until the backend takes more, without ever raising."""
-        await self._writable.wait()
+        """Wait until the backend takes more, or the connection ends: `send` will tell."""
+        while not self._writable.is_set():
+            await self._writable.wait()
 
     async def close(self) -> None:
         """Close, politely for a second, then for good. Nothing is received any more."""
@@ -199,7 +203,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the upgrade."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_BATCH_BYTES)
+        self._transport.set_write_buffer_limits(high=min(_BATCH_BYTES, self._max_frame))
         request = self._websocket.connect()
         request.headers["User-Agent"] = USER_AGENT
         request.headers.update(self._headers)
@@ -271,5 +275,5 @@ class Connection(asyncio.Protocol):
         status = error.response.status_code
         words = f"{self._url} refuses the WebSocket (HTTP {status})"
         if status in _UNAUTHORIZED:
-            return exceptions.AuthenticationError(words)
+            return TokenRefusedError(words)
         return exceptions.ConnectionError(f"{words}: check the server URL, or try again later")

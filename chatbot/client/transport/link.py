@@ -81,7 +81,8 @@ class Link:
         """Connect, log in, and see a probe come back.
 
         Raises:
-            AuthenticationError: the backend does not accept the token, or the user.
+            TokenRefusedError: the backend does not accept the token.
+            AuthenticationError: it does not accept the user.
             DeafError: it knows us but does not deliver.
             ConnectionError: it cannot be reached, or went away.
         """

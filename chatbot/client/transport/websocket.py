@@ -19,7 +19,7 @@ from chatbot.client import exceptions
 from chatbot.client.models import ConnectionState
 from chatbot.client.transport import security
 from chatbot.client.transport.backoff import Backoff
-from chatbot.client.transport.connection import MAX_FRAME
+from chatbot.client.transport.connection import MAX_FRAME, TokenRefusedError
 from chatbot.client.transport.link import DeafError, Link, LinkSettings
 from chatbot.client.transport.tokens import TokenSource
 
@@ -55,7 +55,8 @@ class WebSocketClient:
         max_reconnect_attempts: how many attempts may fail in a row; None for no end of them.
         probe_interval: seconds between two probes.
         probe_timeout: seconds for a probe to come back.
-        max_frame: bytes of a frame either way, and of all frames that wait to be sent.
+        max_frame: bytes of a frame either way, and bytes that may wait to be sent before another
+            frame is taken.
         sleep: waits the given seconds between attempts.
         random: a number in [0, 1), for the jitter of those waits.
 
@@ -165,8 +166,8 @@ class WebSocketClient:
         """Hand a frame to the socket. Frames leave in the order of the calls, in few packets.
 
         Raises:
-            ConnectionError: not connected, or `max_frame` bytes wait to be sent already because
-                the backend does not keep up. The frame is not sent, and those before it are.
+            ConnectionError: not connected, or more than `max_frame` bytes wait to be sent already
+                because the backend does not keep up. This frame is not sent, those before it are.
             ValidationError: the frame is larger than `max_frame`, or not valid Unicode.
         """
         if self._link is None:
@@ -210,7 +211,7 @@ class WebSocketClient:
         token = await self._tokens.current()
         try:
             return await self._open_hearing(token)
-        except exceptions.AuthenticationError:
+        except TokenRefusedError:
             token = await self._tokens.replace(token)
             return await self._open_hearing(token)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from typing import Any
@@ -22,7 +23,7 @@ STRUCTURE = st.lists(st.sampled_from(list(b'[]{},:"\\ \n1a\xc3')), max_size=40).
 
 def chunks(document: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(min(cut, len(document)) for cut in cuts), len(document)]
-    return [document[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [document[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def split(parts: list[bytes], splitter: ArraySplitter | None = None) -> list[bytes]:
