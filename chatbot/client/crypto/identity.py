@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import string
-from collections.abc import Callable
 from typing import Final, Self
 
 from msgspec import Struct
@@ -21,9 +21,9 @@ from nacl.exceptions import BadSignatureError
 
 from chatbot.client.exceptions import ValidationError
 
-from .keys import KEY_LENGTH, KeyPair
+from .keys import KEY_BYTES, KeyPair, RandomBytes
 
-SIGNATURE_LENGTH: Final = crypto_sign_BYTES
+SIGNATURE_BYTES: Final = crypto_sign_BYTES
 FINGERPRINT_LENGTH: Final = 60
 _GROUP: Final = 5
 
@@ -47,9 +47,9 @@ class Identity(Struct, frozen=True, gc=False):
         return f"<Identity {self.fingerprint}>"
 
     @classmethod
-    def generate(cls, random: Callable[[int], bytes] = os.urandom) -> Self:
+    def generate(cls, random: RandomBytes = os.urandom) -> Self:
         """Make a new identity of 32 random bytes."""
-        return cls.from_seed(random(KEY_LENGTH))
+        return cls.from_seed(random(KEY_BYTES))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
@@ -58,8 +58,8 @@ class Identity(Struct, frozen=True, gc=False):
         Raises:
             ValidationError: the seed is not 32 bytes long.
         """
-        if len(seed) != KEY_LENGTH:
-            raise ValidationError(f"an identity seed has {KEY_LENGTH} bytes, not {len(seed)}")
+        if len(seed) != KEY_BYTES:
+            raise ValidationError(f"an identity seed has {KEY_BYTES} bytes, not {len(seed)}")
         signing_key, _ = crypto_sign_seed_keypair(seed)
         return cls(seed, crypto_scalarmult_base(seed), signing_key)
 
@@ -75,7 +75,7 @@ class Identity(Struct, frozen=True, gc=False):
 
     def sign(self, data: bytes) -> bytes:
         """Return the detached Ed25519 signature, 64 bytes."""
-        return crypto_sign(data, self.seed + self.signing_key)[:SIGNATURE_LENGTH]
+        return crypto_sign(data, self.seed + self.signing_key)[:SIGNATURE_BYTES]
 
 
 def verify_signature(signing_key: bytes, data: bytes, signature: bytes) -> bool:
@@ -83,7 +83,7 @@ def verify_signature(signing_key: bytes, data: bytes, signature: bytes) -> bool:
 
     A key or a signature of a wrong length is simply not genuine.
     """
-    if len(signature) != SIGNATURE_LENGTH or len(signing_key) != crypto_sign_PUBLICKEYBYTES:
+    if len(signature) != SIGNATURE_BYTES or len(signing_key) != crypto_sign_PUBLICKEYBYTES:
         return False
     try:
         crypto_sign_open(signature + data, signing_key)
@@ -98,12 +98,12 @@ def fingerprint(public_key: bytes) -> str:
 
 
 def normalize_fingerprint(text: str) -> str:
-    """Bring a fingerprint that somebody typed, in any spacing and case, into its bare form.
+    """Bring a fingerprint that somebody typed or scanned, in any spacing and case, into bare form.
 
     Raises:
         ValidationError: it is not 60 hexadecimal digits.
     """
-    bare = "".join(text.split()).upper()
+    bare = re.sub(r"[\s:-]", "", text).upper()
     if len(bare) != FINGERPRINT_LENGTH or not set(bare) <= set(string.hexdigits):
         raise ValidationError(
             f"a fingerprint has {FINGERPRINT_LENGTH} hexadecimal digits; this has {len(bare)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hmac import digest
 from typing import Final
 
-HASH_LENGTH: Final = 32
+HASH_BYTES: Final = 32
 
 _ROOT_INFO: Final = b"WhatsAppCloneRootKey"
 _CHAIN_STEP: Final = b"\x01"
@@ -23,7 +23,7 @@ def hkdf(input_key: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
     """
     key = digest(salt, input_key, "sha256")
     output = block = b""
-    for counter in range(1, -(-length // HASH_LENGTH) + 1):
+    for counter in range(1, -(-length // HASH_BYTES) + 1):
         block = digest(key, block + info + bytes((counter,)), "sha256")
         output += block
     return output[:length]
@@ -31,8 +31,8 @@ def hkdf(input_key: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
 
 def root_step(root_key: bytes, dh_output: bytes) -> tuple[bytes, bytes]:
     """Mix a DH output into the root key: the next root key and a chain key, 32 bytes each."""
-    output = hkdf(dh_output, salt=root_key, info=_ROOT_INFO, length=2 * HASH_LENGTH)
-    return output[:HASH_LENGTH], output[HASH_LENGTH:]
+    output = hkdf(dh_output, salt=root_key, info=_ROOT_INFO, length=2 * HASH_BYTES)
+    return output[:HASH_BYTES], output[HASH_BYTES:]
 
 
 def chain_step(chain_key: bytes) -> tuple[bytes, bytes]:

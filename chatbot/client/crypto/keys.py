@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Self, TypeAlias
 
 from msgspec import Meta, Struct
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
@@ -12,9 +12,13 @@ from nacl.exceptions import CryptoError
 
 from chatbot.client.exceptions import DecryptionError
 
-KEY_LENGTH: Final = 32
+KEY_BYTES: Final = 32
+"""The length of every key here but Ed25519 secrets and signatures."""
 
-Key: TypeAlias = Annotated[bytes, Meta(min_length=KEY_LENGTH, max_length=KEY_LENGTH)]
+RandomBytes: TypeAlias = Callable[[int], bytes]
+"""Gives that many secret random bytes, like `os.urandom`."""
+
+Key: TypeAlias = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 """Exactly 32 bytes, which msgspec checks wherever one is decoded."""
 
 
@@ -32,15 +36,19 @@ class KeyPair(Struct, frozen=True, array_like=True, gc=False):
     def __repr__(self) -> str:
         return f"<KeyPair {self.public.hex()}>"
 
+    @classmethod
+    def from_secret(cls, secret: bytes) -> Self:
+        """Make the pair of a secret of 32 bytes."""
+        return cls(crypto_scalarmult_base(secret), secret)
 
-def generate_key_pair(random: Callable[[int], bytes] = os.urandom) -> KeyPair:
+
+def generate_key_pair(random: RandomBytes = os.urandom) -> KeyPair:
     """Make a key pair of 32 random bytes.
 
     Args:
         random: gives that many random bytes.
     """
-    secret = random(KEY_LENGTH)
-    return KeyPair(crypto_scalarmult_base(secret), secret)
+    return KeyPair.from_secret(random(KEY_BYTES))
 
 
 def diffie_hellman(secret: bytes, public: bytes) -> bytes:
@@ -50,7 +58,7 @@ def diffie_hellman(secret: bytes, public: bytes) -> bytes:
         DecryptionError: a key is not 32 bytes long, or `public` is one of the few points that agree
             with every secret on zero (PROTOCOL.md 4.1.10).
     """
-    if len(secret) != KEY_LENGTH or len(public) != KEY_LENGTH:  # libsodium itself reads on
+    if len(secret) != KEY_BYTES or len(public) != KEY_BYTES:  # libsodium itself reads on
         raise DecryptionError("an X25519 key is not 32 bytes long", reason="malformed")
     try:
         return crypto_scalarmult(secret, public)
@@ -64,4 +72,4 @@ def check_public_key(public: bytes) -> None:
     Raises:
         DecryptionError: it is not 32 bytes long, or is of low order.
     """
-    diffie_hellman(bytes(KEY_LENGTH), public)  # whether the result is zero depends on no secret
+    diffie_hellman(bytes(KEY_BYTES), public)  # whether the result is zero depends on no secret

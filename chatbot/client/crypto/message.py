@@ -22,9 +22,9 @@ MAX_CONTENT_LENGTH: Final = 8 * 1024 * 1024
 E2EE_PREFIX: Final = "E2EE:"
 """What the SRS puts before the JSON. Accepted, never sent: the browser would show raw text."""
 
-NONCE_LENGTH: Final = 24
-TAG_LENGTH: Final = 16
-OVERHEAD: Final = NONCE_LENGTH + TAG_LENGTH
+NONCE_BYTES: Final = 24
+TAG_BYTES: Final = 16
+OVERHEAD: Final = NONCE_BYTES + TAG_BYTES
 """How many bytes a ciphertext is longer than its plaintext."""
 
 Counter: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]

@@ -9,7 +9,7 @@ pair, are made afterwards.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -18,14 +18,12 @@ from nacl.exceptions import CryptoError
 
 from chatbot.client.exceptions import DecryptionError, MessageSkipError
 
-from .kdf import HASH_LENGTH, chain_step, message_key, next_chain_key, root_step
-from .keys import Key, KeyPair, check_public_key, diffie_hellman, generate_key_pair
-from .message import NONCE_LENGTH, OVERHEAD, RatchetHeader
+from .kdf import HASH_BYTES, chain_step, message_key, next_chain_key, root_step
+from .keys import Key, KeyPair, RandomBytes, check_public_key, diffie_hellman, generate_key_pair
+from .message import NONCE_BYTES, OVERHEAD, RatchetHeader
 
 MAX_SKIP: Final = 1000
 """How many message keys one chain may skip at once."""
-
-Random = Callable[[int], bytes]
 
 
 class RatchetState(Struct, frozen=True, array_like=True, gc=False):
@@ -120,11 +118,11 @@ def start_responder(shared_secret: bytes, remote_key: bytes) -> RatchetState:
 
 
 def _first_keys(shared_secret: bytes) -> tuple[bytes, bytes]:
-    return root_step(shared_secret, bytes(HASH_LENGTH))
+    return root_step(shared_secret, bytes(HASH_BYTES))
 
 
 def encrypt(
-    state: RatchetState, plaintext: bytes, *, random: Random = os.urandom
+    state: RatchetState, plaintext: bytes, *, random: RandomBytes = os.urandom
 ) -> tuple[RatchetHeader, bytes, RatchetState]:
     """Encrypt the next message.
 
@@ -142,7 +140,7 @@ def encrypt(
         return encrypt(_start_sending(state, random), plaintext, random=random)
     chain_key, key = chain_step(chain_key)
     header = RatchetHeader(key_pair.public, state.previous_sending_length, state.sending_length)
-    nonce = random(NONCE_LENGTH)
+    nonce = random(NONCE_BYTES)
     after = RatchetState(
         state.root_key,
         chain_key,
@@ -156,7 +154,7 @@ def encrypt(
     return header, nonce + crypto_secretbox_easy(plaintext, nonce, key), after
 
 
-def _start_sending(state: RatchetState, random: Random) -> RatchetState:
+def _start_sending(state: RatchetState, random: RandomBytes) -> RatchetState:
     """Take a new ratchet pair, and from it a new sending chain: the second half of a DH step."""
     if state.remote_key is None:
         raise ValueError("a ratchet state needs a sending chain or a remote key")
@@ -181,7 +179,7 @@ def decrypt(
     header: RatchetHeader,
     ciphertext: bytes,
     *,
-    random: Random = os.urandom,
+    random: RandomBytes = os.urandom,
 ) -> Decryption:
     """Decrypt a message of any chain: with a kept key, in the receiving chain, or by a DH step.
 
@@ -243,7 +241,7 @@ def _decrypt_in_chain(state: RatchetState, header: RatchetHeader, ciphertext: by
 
 
 def _decrypt_with_step(
-    state: RatchetState, header: RatchetHeader, ciphertext: bytes, random: Random
+    state: RatchetState, header: RatchetHeader, ciphertext: bytes, random: RandomBytes
 ) -> Decryption:
     if state.key_pair is None:
         raise DecryptionError(
@@ -306,7 +304,7 @@ def _open(key: bytes, ciphertext: bytes) -> bytes:
     if len(ciphertext) < OVERHEAD:
         raise DecryptionError("the ciphertext is too short", reason="malformed")
     try:
-        return crypto_secretbox_open_easy(ciphertext[NONCE_LENGTH:], ciphertext[:NONCE_LENGTH], key)
+        return crypto_secretbox_open_easy(ciphertext[NONCE_BYTES:], ciphertext[:NONCE_BYTES], key)
     except CryptoError:
         raise DecryptionError("the tag does not verify", reason="forged") from None
 

@@ -7,17 +7,17 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from chatbot.client.exceptions import DecryptionError, ValidationError
+from chatbot.client.exceptions import DecryptionError, IdentityError
 from chatbot.wire import PrekeyBundleBody
 
-from .identity import SIGNATURE_LENGTH, Identity, fingerprint, verify_signature
-from .kdf import HASH_LENGTH, hkdf
+from .identity import SIGNATURE_BYTES, Identity, fingerprint, verify_signature
+from .kdf import HASH_BYTES, hkdf
 from .key_manager import KeyRing
 from .keys import Key, KeyPair, check_public_key, diffie_hellman, generate_key_pair
 from .message import X3DHHeader
 
 Signature: TypeAlias = Annotated[
-    bytes, Meta(min_length=SIGNATURE_LENGTH, max_length=SIGNATURE_LENGTH)
+    bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)
 ]
 
 _INFO: Final = b"WHATSAPP-CLONE-X3DH"
@@ -65,17 +65,17 @@ class PrekeyBundle(Struct, frozen=True, gc=False):
         """Decode and check what the backend handed out.
 
         Raises:
-            ValidationError: there is no signed prekey, a key is malformed or of low order, or the
+            IdentityError: there is no signed prekey, a key is malformed or of low order, or the
                 signature is not genuine.
         """
         try:
             bundle = msgspec.convert(body, PrekeyBundle, from_attributes=True)
             _check_points(bundle)
         except (msgspec.ValidationError, DecryptionError) as error:
-            raise ValidationError(f"the peer's prekey bundle cannot be used: {error}") from None
+            raise IdentityError(f"the peer's prekey bundle cannot be used: {error}") from None
         signed = bundle.signed_prekey
         if not verify_signature(bundle.signing_key, signed.public_key, signed.signature):
-            raise ValidationError("the signature in the peer's prekey bundle is not genuine")
+            raise IdentityError("the signature in the peer's prekey bundle is not genuine")
         return bundle
 
 
@@ -147,7 +147,7 @@ def respond(key_ring: KeyRing, header: X3DHHeader) -> bytes:
 
 
 def _derive(secret: bytes) -> bytes:
-    return hkdf(secret, salt=bytes(HASH_LENGTH), info=_INFO, length=HASH_LENGTH)
+    return hkdf(secret, salt=bytes(HASH_BYTES), info=_INFO, length=HASH_BYTES)
 
 
 def _unknown_prekey(kind: str, key_id: int) -> DecryptionError:
