@@ -29,7 +29,8 @@ MESSAGE = (
     "INSERT INTO messages (seq, from_user, id, is_encrypted, peer_id, to_user, content, timestamp,"
     " status, group_id, created_at) VALUES (?, 'ann', ?, ?, 'ann', 'bot', x'00', 1, 'sent', ?, 1)"
 )
-INBOX = "INSERT INTO inbox (conversation, kind, message_seq, received_at) VALUES ('ann', 'direct', ?, 1)"
+INBOX = """
+INSERT INTO inbox (conversation, kind, message_seq, received_at) VALUES ('ann', 'direct', ?, 1)"""
 
 
 @pytest.fixture
@@ -119,8 +120,7 @@ async def test_inbox_numbers_are_never_given_out_again(database: Database) -> No
         "INSERT INTO seen VALUES ('ann', 'id', 1, 5, 1)",
         "INSERT INTO skipped_keys VALUES ('ann', 's', zeroblob(32), -1, x'00', 1)",
         "INSERT INTO ephemeral_keys VALUES ('ann', zeroblob(31), 's', 1)",
-        "INSERT INTO outbox (id, recipient, kind, state, created_at, expires_at)"
-        " VALUES ('id', 'ann', 'direct', 'odd', 1, 1)",
+        "INSERT INTO outbox VALUES (1, 'id', 'ann', 'direct', 'odd', NULL, 0, 0, 1, 0, 1)",
         "INSERT INTO watermarks VALUES ('ann', 'odd', 1, 1)",
     ],
 )
