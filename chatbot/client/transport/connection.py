@@ -145,8 +145,12 @@ class Connection(asyncio.Protocol):
         values = self._response.result().headers.get_all(name)
         return values[0] if len(values) == 1 else None
 
-    def send(self, message: bytes) -> None:
+    def send(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a text message. Messages leave in the order of the calls.
+
+        Args:
+            message: JSON, in UTF-8.
+            urgent: take it however much waits to be sent.
 
         Raises:
             ConnectionError: the connection has ended, or too much waits to be sent already: the
@@ -157,7 +161,8 @@ class Connection(asyncio.Protocol):
             raise exceptions.ConnectionError("The connection to the backend has ended")
         if len(message) > self._max_frame:
             raise exceptions.ValidationError(f"A message is larger than {self._max_frame} bytes")
-        if self._batched + self._transport.get_write_buffer_size() > self._max_frame:
+        unsent = self._batched + self._transport.get_write_buffer_size()
+        if unsent > self._max_frame and not urgent:
             raise exceptions.ConnectionError("The backend does not keep up: send more slowly")
         self._websocket.send_text(message)
         if not self._batched:

@@ -30,6 +30,7 @@ _ERRORS: Final[Errors] = {
     403: exceptions.PermissionDeniedError,
     404: exceptions.ValidationError,
     409: exceptions.ValidationError,
+    413: exceptions.ValidationError,
 }
 
 

@@ -73,6 +73,7 @@ class Link:
         self._heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._nonce = ""
+        self._lively = False
         self.refusal: exceptions.AuthenticationError | None = None
         """Why no other link would do better, once the backend has said so."""
 
@@ -138,12 +139,23 @@ class Link:
             raise exceptions.ConnectionError("The backend did not answer the login on its socket")
 
     async def _prove(self) -> None:
+        """See a probe come back, or anything else that only a socket that hears receives.
+
+        A probe stands behind all that waits to be sent, which may take the backend longer than
+        any fixed time; but then the echoes of that arrive meanwhile.
+        """
         self._nonce = secrets.token_hex(16)
         self._heard = asyncio.get_running_loop().create_future()
         probe = wire.StatusFrame(to=self._settings.user_id, message_id=self._nonce, status="sent")
-        self.send("status", probe)
-        if not await self._comes(self._heard, self._settings.probe_timeout):
-            raise DeafError("The backend does not deliver to this connection")
+        self._connection.send(wire.encode_frame("status", probe), urgent=True)
+        self._lively = True
+        while self._lively:
+            self._lively = False
+            if await self._comes(self._heard, self._settings.probe_timeout):
+                return
+            if self._connection.ended.done():
+                raise exceptions.ConnectionError("The connection to the backend was lost")
+        raise DeafError("The backend does not deliver to this connection")
 
     async def _is_over(self, seconds: float) -> bool:
         ends = {self._connection.ended, self._refused}
@@ -177,6 +189,8 @@ class Link:
         logger.debug("Dropped what is no frame: %s", reason)
 
     def _hand_on(self, frame: wire.Frame) -> None:
+        if frame.type != "error":  # which a deaf socket is told, too
+            self._lively = True
         try:
             self._settings.on_frame(frame)
         except Exception:

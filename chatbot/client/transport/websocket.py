@@ -116,6 +116,11 @@ class WebSocketClient:
         return self._state
 
     @property
+    def connected(self) -> bool:
+        """Whether frames can be sent now."""
+        return self._link is not None
+
+    @property
     def authenticated_sockets(self) -> bool:
         """Whether nobody can claim another's name on this backend's sockets.
 

@@ -21,7 +21,6 @@ from chatbot.client.transport.tokens import TokenSource
 from chatbot.client.transport.websocket import WebSocketClient
 from chatbot.version import __version__
 
-
 AGAIN: tuple[ConnectionState, ...] = ("reconnecting", "connected")
 
 
@@ -547,6 +546,34 @@ async def test_a_probe_is_not_answered_by_another_nonce(double: SocketDouble) ->
         await double.send("status", {"messageId": "", "status": "sent"})
         await double.send("status", {"messageId": "0" * 32, "status": "sent"})
         await watched.reach("connecting", "connected", "reconnecting", "connected")
+
+
+async def test_a_socket_that_hears_other_things_is_not_deaf(double: SocketDouble) -> None:
+    watched = Watched(double, probe_interval=0.01, probe_timeout=0.1)
+    async with watched as client:
+        await client.connect()
+        double.deaf.add(double.socket)
+        for _ in range(6):
+            await asyncio.sleep(0.05)  # as echoes of what was sent before the probe trickle in
+            await double.send("message", {})
+        assert client.state == "connected"
+        await watched.reach("connecting", "connected", *AGAIN)
+
+
+async def test_complaints_alone_do_not_prove_that_a_socket_hears(double: SocketDouble) -> None:
+    watched = Watched(double, probe_interval=0.01, probe_timeout=0.1)
+
+    async def complain() -> None:
+        while True:
+            await double.send("error", {"message": "Invalid message format"})
+            await asyncio.sleep(0.02)
+
+    async with watched as client:
+        await client.connect()
+        double.deaf.add(double.socket)
+        complaining = asyncio.create_task(complain())
+        await watched.reach("connecting", "connected", *AGAIN)
+        complaining.cancel()
 
 
 # ---------------------------------------------------------------- closing
