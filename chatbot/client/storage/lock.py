@@ -37,25 +37,26 @@ else:
 
 
 class AccountLock:
-    """The right to an account's directory, held until `release`."""
+    """The right to an account's directory, from `acquire` or `with` on until `release`."""
 
-    def __init__(self, descriptor: int) -> None:
-        """Use `acquire`."""
-        self._descriptor: int | None = descriptor
+    __slots__ = ("_descriptor", "_directory")
 
-    @classmethod
-    def acquire(cls, directory: Path) -> AccountLock:
-        """Take the lock of an account's directory, at once or not at all.
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, at once or not at all.
 
         Raises:
             StorageLockedError: somebody has it, another process or this one.
             StorageError: the directory is not writable, or its file system has no locks.
         """
-        path = directory / _NAME
+        path = self._directory / _NAME
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
-            raise StorageError(f"{error}. What to do: make {directory} writable") from error
+            raise StorageError(f"{error}. What to do: make {self._directory} writable") from error
         try:
             _try_lock(descriptor)
             os.ftruncate(descriptor, 0)
@@ -64,11 +65,11 @@ class AccountLock:
         except (BlockingIOError, PermissionError):
             holder = _read_pid(descriptor)
             os.close(descriptor)
-            raise _locked(directory, holder) from None
+            raise _locked(self._directory, holder) from None
         except OSError as error:
             os.close(descriptor)
             raise StorageError(f"{path} cannot be locked: {error}") from error
-        return cls(descriptor)
+        self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the lock back. May be called twice."""
@@ -80,6 +81,7 @@ class AccountLock:
         os.close(descriptor)
 
     def __enter__(self) -> Self:
+        self.acquire()
         return self
 
     def __exit__(

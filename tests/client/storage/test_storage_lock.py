@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from chatbot.client.storage.lock import AccountLock
 
-with AccountLock.acquire(Path(sys.argv[1])):
+with AccountLock(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.readline()
 """
@@ -46,7 +46,7 @@ def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_process_is_refused_naming_the_first(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         with pytest.raises(StorageLockedError) as caught:
-            AccountLock.acquire(tmp_path)
+            AccountLock(tmp_path).acquire()
         assert caught.value.pid == process.pid
         assert f"process {process.pid}" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
@@ -56,7 +56,8 @@ def test_a_second_process_is_refused_naming_the_first(tmp_path: Path) -> None:
 def test_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         process.communicate("\n")
-        AccountLock.acquire(tmp_path).release()
+        with AccountLock(tmp_path):
+            pass
 
 
 def test_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
@@ -64,48 +65,50 @@ def test_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert (tmp_path / "lock").read_text() == str(process.pid)
-        AccountLock.acquire(tmp_path).release()
+        with AccountLock(tmp_path):
+            pass
 
 
 def test_refused_attempts_do_not_take_it_away(tmp_path: Path) -> None:
-    with AccountLock.acquire(tmp_path):
+    with AccountLock(tmp_path):
         for _ in range(3):
             with pytest.raises(StorageLockedError, match="this very process") as caught:
-                AccountLock.acquire(tmp_path)
+                AccountLock(tmp_path).acquire()
             assert caught.value.pid == os.getpid()
 
 
 def test_can_be_taken_again_after_release(tmp_path: Path) -> None:
-    lock = AccountLock.acquire(tmp_path)
+    lock = AccountLock(tmp_path)
+    lock.acquire()
     lock.release()
     lock.release()
     assert (tmp_path / "lock").read_bytes() == b""
-    with AccountLock.acquire(tmp_path):
+    with AccountLock(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
 @pytest.mark.parametrize("content", [b"", b"4711", b"junk\xff", b"9" * 100])
 def test_a_file_that_was_left_behind_is_no_lock(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
-    with AccountLock.acquire(tmp_path):
+    with AccountLock(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the lock keeps others from writing there")
 def test_a_holder_that_has_not_written_its_pid_yet(tmp_path: Path) -> None:
-    with AccountLock.acquire(tmp_path):
+    with AccountLock(tmp_path):
         (tmp_path / "lock").write_bytes(b"")
         with pytest.raises(StorageLockedError, match="another process") as caught:
-            AccountLock.acquire(tmp_path)
+            AccountLock(tmp_path).acquire()
         assert caught.value.pid is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
 def test_the_file_is_private(tmp_path: Path) -> None:
-    with AccountLock.acquire(tmp_path):
+    with AccountLock(tmp_path):
         assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"nowhere.*What to do"):
-        AccountLock.acquire(tmp_path / "nowhere")
+        AccountLock(tmp_path / "nowhere").acquire()
