@@ -24,9 +24,18 @@ DAY: Final = 86_400_000
 STORAGE_LOST_GAP: Final = 1_000_000
 """How far above the backend's ids numbering starts anew: browsers compare ids only (4.4)."""
 
+MAX_UPLOAD: Final = 200
+"""One-time prekeys that the backend takes in one body (PROTOCOL.md 2)."""
 
-class SignedPrekey(Struct, frozen=True):
-    """An X25519 key pair whose public half the identity has signed (64 bytes)."""
+
+class SignedPrekey(Struct, frozen=True, gc=False):
+    """An X25519 key pair that every peer opens sessions with, until the next one follows it.
+
+    Attributes:
+        key_id: from the counter that it shares with the one-time prekeys.
+        signature: by the identity's signing key over the public key, 64 bytes.
+        created_at: ms.
+    """
 
     key_id: int
     key_pair: KeyPair
@@ -34,11 +43,13 @@ class SignedPrekey(Struct, frozen=True):
     created_at: int
 
 
-class OneTimePrekey(Struct, frozen=True):
+class OneTimePrekey(Struct, frozen=True, gc=False):
     """An X25519 key pair that opens one session.
 
     Attributes:
-        uploaded_at: when the backend took it, or None before; it is uploaded once.
+        key_id: from the counter that it shares with the signed prekeys.
+        created_at: ms.
+        uploaded_at: when the backend took it (ms), or None before; it is uploaded once.
     """
 
     key_id: int
@@ -52,12 +63,12 @@ class PrekeyPolicy:
     """How many prekeys there are, and how long they live.
 
     Attributes:
-        target: one-time prekeys on the backend after a refill.
-        minimum: below that many it is refilled.
-        upload_limit: one-time prekeys in one refill.
-        rotation: age at which a signed prekey is followed by the next.
-        signed_retention: age at which a signed prekey's secret is deleted.
-        one_time_retention: time after the upload at which an unused secret is deleted.
+        target: one-time prekeys on the backend after the first upload.
+        minimum: with fewer than that many there it is refilled.
+        upload_limit: one-time prekeys in one refill after the first.
+        rotation: age (ms) at which a signed prekey is followed by the next.
+        signed_retention: age (ms) at which a signed prekey that was followed is deleted.
+        one_time_retention: ms after its upload at which an unused one-time prekey is deleted.
     """
 
     target: int = 100
@@ -79,10 +90,10 @@ class KeyRing:
     """
 
     identity: Identity
-    signed_prekeys: dict[int, SignedPrekey] = field(default_factory=dict)
-    one_time_prekeys: dict[int, OneTimePrekey] = field(default_factory=dict)
+    signed_prekeys: dict[int, SignedPrekey] = field(default_factory=dict, repr=False)
+    one_time_prekeys: dict[int, OneTimePrekey] = field(default_factory=dict, repr=False)
     next_key_id: int = 1
-    policy: PrekeyPolicy = field(default_factory=PrekeyPolicy)
+    policy: PrekeyPolicy = field(default_factory=PrekeyPolicy, repr=False)
 
     @property
     def current_signed_prekey(self) -> SignedPrekey | None:
@@ -91,7 +102,7 @@ class KeyRing:
         return None if newest is None else self.signed_prekeys[newest]
 
     def start_after(self, key_id: int | None) -> None:
-        """Number on from far behind an id that the backend knows and this storage does not."""
+        """Number on from far behind an id that the backend has and this ring never gave out."""
         if key_id is not None and key_id >= self.next_key_id:
             self.next_key_id = key_id + STORAGE_LOST_GAP
 
@@ -120,11 +131,18 @@ class KeyRing:
         current = self.current_signed_prekey
         return current is None or now - current.created_at >= self.policy.rotation
 
-    def refill(self, on_backend: int) -> int:
-        """How many one-time prekeys to upload when the backend has this many."""
+    def refill(self, on_backend: int, *, first: bool = False) -> int:
+        """How many one-time prekeys to upload, in one body, when the backend has this many.
+
+        Args:
+            on_backend: how many the backend has.
+            first: whether those are none of ours, or of ours no longer.
+        """
+        if first:
+            return min(self.policy.target, MAX_UPLOAD)
         if on_backend >= self.policy.minimum:
             return 0
-        return min(self.policy.target - on_backend, self.policy.upload_limit)
+        return max(0, min(self.policy.target - on_backend, self.policy.upload_limit, MAX_UPLOAD))
 
     def not_uploaded(self) -> list[OneTimePrekey]:
         """One-time prekeys that were made, but that no backend has confirmed yet."""
@@ -144,7 +162,12 @@ class KeyRing:
         self.one_time_prekeys.pop(key_id, None)
 
     def expire(self, now: int) -> tuple[list[int], list[int]]:
-        """Forget what is too old; returns the ids of signed and of one-time prekeys."""
+        """Forget what is too old; call it after catching up, which may still need it.
+
+        Returns:
+            The ids of the signed and of the one-time prekeys that are to be deleted. The current
+            signed prekey is never among them, nor is a one-time prekey that was never uploaded.
+        """
         current = self.current_signed_prekey
         signed = [
             prekey.key_id

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
-from chatbot.client.exceptions import DecryptionError
+from chatbot.client.exceptions import DecryptionError, ValidationError
 
 KEY_BYTES: Final = 32
 """The length of every key here but Ed25519 secrets and signatures."""
@@ -38,7 +38,13 @@ class KeyPair(Struct, frozen=True, array_like=True, gc=False):
 
     @classmethod
     def from_secret(cls, secret: bytes) -> Self:
-        """Make the pair of a secret of 32 bytes."""
+        """Make the pair of a secret.
+
+        Raises:
+            ValidationError: it is not 32 bytes long.
+        """
+        if len(secret) != KEY_BYTES:  # libsodium itself would read on
+            raise ValidationError(f"an X25519 secret has {KEY_BYTES} bytes, not {len(secret)}")
         return cls(crypto_scalarmult_base(secret), secret)
 
 
@@ -58,7 +64,7 @@ def diffie_hellman(secret: bytes, public: bytes) -> bytes:
         DecryptionError: a key is not 32 bytes long, or `public` is one of the few points that agree
             with every secret on zero (PROTOCOL.md 4.1.10).
     """
-    if len(secret) != KEY_BYTES or len(public) != KEY_BYTES:  # libsodium itself reads on
+    if len(secret) != KEY_BYTES or len(public) != KEY_BYTES:
         raise DecryptionError("an X25519 key is not 32 bytes long", reason="malformed")
     try:
         return crypto_scalarmult(secret, public)
