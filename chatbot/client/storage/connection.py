@@ -154,10 +154,10 @@ def is_disk_error(error: BaseException) -> bool:
     return _advice(error) is not None
 
 
-def storage_error(path: Path, error: BaseException) -> StorageError:
-    """Say what is wrong with a file, and what to do about it."""
+def storage_error(subject: Path | str, error: BaseException) -> StorageError:
+    """Say what is wrong with a file, or with what was done to it, and what to do about it."""
     advice = _advice(error) or "close other programs that use it, and look at its permissions"
-    result = StorageError(f"{path}: {error}. What to do: {advice}.")
+    result = StorageError(f"{subject}: {error}. What to do: {advice}.")
     result.__cause__ = error
     return result
 

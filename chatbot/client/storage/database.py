@@ -28,7 +28,7 @@ from .connection import (
     is_disk_error,
     storage_error,
 )
-from .files import create_private
+from .files import create_new_private, create_private, sync_directory
 from .migrations import apply_migration, schema_version
 
 T = TypeVar("T")
@@ -244,16 +244,24 @@ def _call(listener: Callable[..., None], *arguments: object) -> None:
 
 
 def _backup(path: Path, target: Path) -> None:
-    if target.exists():
-        raise StorageError(f"{target} exists already. What to do: name a file that does not.")
     try:
-        create_private(target)
+        create_new_private(target)
+    except FileExistsError:
+        raise StorageError(
+            f"{target} exists already. What to do: name a file that does not"
+        ) from None
+    except OSError as error:
+        raise storage_error(target, error) from error
+    try:
         with (
             closing(connect_reader(path)) as source,
             closing(sqlite3.connect(target, isolation_level=None)) as copy,
         ):
             copy.execute("PRAGMA journal_mode = MEMORY")
             source.backup(copy)
-    except (OSError, sqlite3.Error) as error:
-        target.unlink(missing_ok=True)
-        raise storage_error(target, error) from error
+        sync_directory(target.parent)
+    except BaseException as error:
+        target.unlink()
+        if isinstance(error, sqlite3.Error):
+            raise storage_error(f"copying {path} to {target}", error) from error
+        raise

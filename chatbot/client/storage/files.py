@@ -30,9 +30,19 @@ def create_private(path: Path) -> None:
         OSError: it can be neither created nor tightened.
     """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE))
+        create_new_private(path)
     except FileExistsError:
         tighten(path)
+
+
+def create_new_private(path: Path) -> None:
+    """Make an empty file that is its owner's alone (0600).
+
+    Raises:
+        FileExistsError: it is there already, and was left alone.
+        OSError: it cannot be created.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE))
 
 
 def make_private_directory(path: Path) -> None:

@@ -61,10 +61,7 @@ async def change_password(
         WrongPasswordError: `old` is not the password; nothing was changed.
         ValidationError: one of them is empty.
     """
-    header = await database.read(_select_header)
-    if header is None:
-        raise StorageError(f"{database.path} has no vault")
-    data_key = await _unlock(database.path, header, old)
+    data_key = await _unlock(database.path, await database.read(_header), old)
     rewrapped = await asyncio.to_thread(vault.rewrap, data_key, new, parameters=parameters)
     await database.write(
         lambda connection: connection.execute(
@@ -110,12 +107,15 @@ def _select_header(connection: sqlite3.Connection) -> VaultHeader | None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     if "vault" not in tables:
         return None
-    row = connection.execute("SELECT header FROM vault").fetchone()
-    if row is not None:
-        return VaultHeader.from_bytes(row[0])
+    if connection.execute("SELECT 1 FROM vault").fetchone():
+        return _header(connection)
     if connection.execute("SELECT 1 FROM subkey_salts").fetchone():
         raise StorageError("the vault's header is gone. What to do: restore a backup")
     return None
+
+
+def _header(connection: sqlite3.Connection) -> VaultHeader:
+    return VaultHeader.from_bytes(connection.execute("SELECT header FROM vault").fetchone()[0])
 
 
 def _refuse_to_replace_lost_keys(path: Path) -> None:

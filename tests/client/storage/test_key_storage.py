@@ -398,18 +398,22 @@ from chatbot.client.crypto.vault import Argon2Parameters
 from chatbot.client.storage import vault_storage
 from chatbot.client.storage.key_storage import KeyStorage
 
-async def die(*_, **__):
+def die(*_, **__):
     os._exit(9)
 
-vault_storage.Database.migrate = die
+if sys.argv[2] == "before the tables":
+    vault_storage.Database.migrate = die
+else:
+    vault_storage._begin = die
 asyncio.run(KeyStorage.open(Path(sys.argv[1]), "p", parameters=Argon2Parameters(8, 1, 1)))
 """
 
 
-async def test_a_first_start_that_was_killed_is_begun_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("instant", ["before the tables", "before the header"])
+async def test_a_first_start_that_was_killed_is_begun_again(tmp_path: Path, instant: str) -> None:
     result = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-c", KILLED_WHILE_CREATING, str(tmp_path)],
+        [sys.executable, "-c", KILLED_WHILE_CREATING, str(tmp_path), instant],
         check=False,
         capture_output=True,
         cwd=REPOSITORY,

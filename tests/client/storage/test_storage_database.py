@@ -258,6 +258,28 @@ class TestDiskFailure:
             await database.write(raise_full)
         assert await retried[0] == 7
 
+    async def test_among_faulty_units_fails_them_all(self, database: Database) -> None:
+        units: list[Callable[[sqlite3.Connection], int | None]] = [
+            partial(insert, 1),
+            partial(raising, 2),
+            raise_full,
+            partial(insert, 3),
+        ]
+        futures = [database.submit(unit) for unit in units]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(result) for result in results] == [StorageError] * 4
+        assert await database.read(numbers) == []
+
+    async def test_a_transaction_that_cannot_be_committed_leaves_nobody_waiting(
+        self, database: Database
+    ) -> None:
+        deferred = "CREATE TABLE child (n REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)"
+        await database.migrate("child", [deferred])
+        orphan = database.submit(lambda c: c.execute("INSERT INTO child VALUES (5)").rowcount)
+        results = await outcomes([orphan, database.submit(partial(insert, 1))])
+        assert [type(result) for result in results] == [StorageError] * 2
+        assert await database.write(partial(insert, 5)) == 5
+
     async def test_locked_by_another_program(self, database: Database, path: Path) -> None:
         await database.write(partial(pragma, "busy_timeout = 0"))
         other = sqlite3.connect(path, isolation_level=None)
@@ -509,6 +531,16 @@ class TestDamage:
         with pytest.raises(StorageError, match=r"crashed\.db.*damaged"):
             await Database.open(crashed)
 
+    async def test_that_only_the_reader_meets(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chatbot.client.storage.database.connect_reader", raise_full)
+        with pytest.raises(StorageError, match=r"messages\.db"):
+            await Database.open(path)
+        monkeypatch.undo()
+        async with await Database.open(path) as database:
+            await database.migrate("test", SCHEMA)
+
     async def test_a_missing_directory(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="nowhere"):
             await Database.open(tmp_path / "nowhere" / "x.db")
@@ -582,10 +614,19 @@ class TestBackup:
             await database.backup_to(copy)
         assert copy.read_bytes() == b"mine"
 
-    async def test_leaves_no_half_copy(self, database: Database, path: Path) -> None:
+    async def test_of_a_damaged_file_leaves_no_half_copy(self, path: Path) -> None:
+        await filled(path)
+        async with await Database.open(path) as database:
+            os.truncate(path, 3 * 4096)
+            with pytest.raises(
+                StorageError, match=r"copying .*messages\.db to .*copy\.db.*damaged"
+            ):
+                await database.backup_to(path.with_name("copy.db"))
+        assert not path.with_name("copy.db").exists()
+
+    async def test_into_a_missing_directory(self, database: Database, path: Path) -> None:
         with pytest.raises(StorageError, match="nowhere"):
             await database.backup_to(path.parent / "nowhere" / "copy.db")
-        assert not (path.parent / "nowhere").exists()
 
 
 class TestClosing:
