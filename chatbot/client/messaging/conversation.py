@@ -21,12 +21,37 @@ from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
 logger = logging.getLogger(__name__)
 
 
+MAX_CACHED: Final = 2048
+"""Conversations kept in memory when nothing is going on in them."""
+
+
 def _log(error: StorageError) -> None:
     logger.error("a conversation cannot be loaded: %s", error)
 
 
-MAX_CACHED: Final = 2048
-"""Conversations kept in memory when nothing is going on in them."""
+class Behind:
+    """Whose history has to be read first: everybody's while we are not connected.
+
+    Attributes:
+        everyone: whether it is not known yet who is behind.
+    """
+
+    __slots__ = ("_peers", "everyone")
+
+    def __init__(self) -> None:
+        self.everyone = True
+        self._peers: set[str] = set()
+
+    def __contains__(self, peer_id: str) -> bool:
+        return self.everyone or peer_id in self._peers
+
+    def add(self, *peer_ids: str) -> None:
+        """These are."""
+        self._peers.update(peer_ids)
+
+    def discard(self, peer_id: str) -> None:
+        """This one has caught up."""
+        self._peers.discard(peer_id)
 
 
 class Conversation:
@@ -38,14 +63,13 @@ class Conversation:
         identity_state: `pinned`, or `changed` until somebody trusts the new identity.
         inbound: frames that wait behind a catch-up or a check of the peer's identity.
         busy: whether something asynchronous is going on with `inbound`.
-        behind: whether the history has to be read before anything live is handled or sent.
         online_at: ms; when the peer was last said to have come online.
         noticed_at: ms; when the last healing notice went out.
         timer: the next look at echoes that have not come.
     """
 
     __slots__ = (
-        "behind",
+        "_behind",
         "busy",
         "identity_state",
         "inbound",
@@ -57,17 +81,24 @@ class Conversation:
         "timer",
     )
 
-    def __init__(self, stored: StoredPeer, *, use_one_time_prekeys: bool = False) -> None:
+    def __init__(
+        self, stored: StoredPeer, behind: Behind, *, use_one_time_prekeys: bool = False
+    ) -> None:
+        self._behind = behind
         self.peer_id = stored.record.peer_id
         self.record = stored.record
         self.identity_state = stored.identity_state
         self.queue = SendQueue(stored.record, use_one_time_prekeys=use_one_time_prekeys)
         self.inbound: deque[MessageFrame] = deque()
         self.busy = False
-        self.behind = False
         self.online_at = 0
         self.noticed_at = 0
         self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether the history has to be read before anything live is handled or sent."""
+        return self.peer_id in self._behind
 
     @property
     def idle(self) -> bool:
@@ -83,6 +114,9 @@ class Conversations:
 
     `when_open` calls back at once for a conversation in memory, and in the order of the calls for
     one that is being loaded, so that nothing overtakes anything.
+
+    Attributes:
+        behind: whose history has to be read before anything live is handled or sent.
     """
 
     def __init__(
@@ -97,6 +131,7 @@ class Conversations:
         self._outbox = outbox
         self._clock = clock
         self._use_one_time_prekeys = use_one_time_prekeys
+        self.behind = Behind()
         self._open: OrderedDict[str, Conversation] = OrderedDict()
         self._opening: dict[str, list[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,7 +202,9 @@ class Conversations:
 
     async def _read(self, peer_id: str) -> Conversation:
         conversation = Conversation(
-            await self._peers.load(peer_id), use_one_time_prekeys=self._use_one_time_prekeys
+            await self._peers.load(peer_id),
+            self.behind,
+            use_one_time_prekeys=self._use_one_time_prekeys,
         )
         for entry in await self._outbox.entries(
             "direct", peer_id, ("queued", "sending", "sent", "delivered")

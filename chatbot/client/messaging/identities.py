@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.client.exceptions import IdentityError, SessionNotFoundError
+from chatbot.client.transport.rest_client import RestClient
 
 from .conversation import Conversation
-from .ports import Backend, Observer
+from .ports import Observer
 
 IdentityPolicy = Literal["tofu", "pinned", "ask"]
 """`tofu` accepts what is published; `pinned` holds everything until `accept`; `ask` asks."""
@@ -40,14 +41,14 @@ class Identities:
 
     def __init__(
         self,
-        backend: Backend,
+        rest: RestClient,
         observer: Observer,
         *,
         policy: IdentityPolicy = "tofu",
         ask: Ask | None = None,
-        on_change: Callable[[Conversation, bytes], None],
+        on_change: Callable[[Conversation], None],
     ) -> None:
-        self._backend = backend
+        self._rest = rest
         self._observer = observer
         self._on_change = on_change
         self.policy: IdentityPolicy = policy
@@ -61,7 +62,7 @@ class Identities:
             IdentityError: its identity changed and the policy holds it back.
             ConnectionError: the backend cannot be reached.
         """
-        body = await self._backend.get_bundle(conversation.peer_id)
+        body = await self._rest.prekey_bundle(conversation.peer_id)
         if body.signed_prekey is None:
             raise SessionNotFoundError(f"{conversation.peer_id} has published no keys")
         bundle = PrekeyBundle.from_body(body)
@@ -81,7 +82,6 @@ class Identities:
             ConnectionError: the backend cannot be reached.
         """
         bundle = await self.bundle(conversation)
-        conversation.queue.bundle_fetched(bundle, 0)
         return bundle.identity_key == claimed == conversation.record.identity_key
 
     async def _accept(self, conversation: Conversation, published: bytes) -> bool:
@@ -103,7 +103,7 @@ class Identities:
         conversation.identity_state = "changed"
         conversation.queue.held = False
         conversation.record.accept_identity(identity_key)
-        self._on_change(conversation, identity_key)
+        self._on_change(conversation)
 
     async def _allowed(self, peer_id: str, old: bytes, new: bytes) -> bool:
         if self.policy == "ask" and self.ask is not None:

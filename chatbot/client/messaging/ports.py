@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from chatbot.client.models import Message, MessageStatus
 from chatbot.client.storage.message_storage import InboxEntry
-from chatbot.wire import HistoryRow, PrekeyBundleBody
 
 
 class Link(Protocol):
@@ -25,18 +23,6 @@ class Link(Protocol):
         Raises:
             ConnectionError: there is no connection, or its queue is full.
         """
-
-
-class Backend(Protocol):
-    """The REST calls the engine makes."""
-
-    async def get_bundle(self, user_id: str) -> PrekeyBundleBody:
-        """A user's bundle; burns one of its one-time prekeys."""
-
-    def iter_history(
-        self, peer: str, me: str, *, after: int | None = None
-    ) -> AsyncIterator[HistoryRow]:
-        """The history with a peer, oldest first."""
 
 
 class Observer(Protocol):
@@ -56,3 +42,18 @@ class Observer(Protocol):
 
     def failed(self, message: Message, error: Exception) -> None:
         """A queued message cannot be sent."""
+
+    def typing(self, user_id: str, *, typing: bool, group_id: str | None) -> None:
+        """Somebody started or stopped typing."""
+
+    def presence(self, user_id: str, online: bool) -> None:
+        """Somebody came or went."""
+
+    def group_event(self, group_id: str, payload: dict[str, Any]) -> None:
+        """Somebody sent an event to a group: whatever it says is that somebody's word."""
+
+    def group_read(self, group_id: str, message_id: str, user_id: str) -> None:
+        """Somebody read a group message."""
+
+    def error(self, message: str) -> None:
+        """The backend complained, about whichever frame it was."""

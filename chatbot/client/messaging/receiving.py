@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from chatbot.client.crypto.key_manager import KeyRing
-from chatbot.client.crypto.message import decode_content
+from chatbot.client.crypto.message import E2EE_PREFIX, decode_content
 from chatbot.client.crypto.session_manager import (
     BudgetExhaustedError,
     IdentityUnknownError,
@@ -24,7 +24,6 @@ from chatbot.client.crypto.session_manager import (
 from chatbot.client.exceptions import (
     ConnectionError,
     DecryptionError,
-    IdentityError,
     SessionNotFoundError,
     WhatsAppClientError,
 )
@@ -44,12 +43,6 @@ from .sending import Sender
 MAX_INBOUND: Final = 1000
 """Frames of one conversation that wait in memory; the rest is left to its history."""
 
-MAX_UNHANDLED: Final = 20_000
-"""Messages that wait for their handlers; past that, frames are left to the history."""
-
-E2EE_PREFIX: Final = "E2EE:"
-"""How the SRS marks encrypted content; the browser does not, but it is understood (1)."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +50,6 @@ class Receiver:
     """Takes message frames, live or from a history, to the inbox.
 
     Attributes:
-        unhandled: messages in the inbox that nobody has finished with.
         undecryptable: how many messages could not be decrypted, by reason.
     """
 
@@ -94,7 +86,6 @@ class Receiver:
         self._on_one_time_prekey_used = on_one_time_prekey_used
         self._heal = heal
         self._tasks: set[asyncio.Task[None]] = set()
-        self.unhandled = 0
         self.undecryptable: Counter[str] = Counter()
 
     # ------------------------------------------------------------ live frames
@@ -104,7 +95,7 @@ class Receiver:
         self._conversations.when_open(frame.from_, lambda c: self._arrive(c, frame))
 
     def _arrive(self, conversation: Conversation, frame: MessageFrame) -> None:
-        if self.unhandled >= MAX_UNHANDLED or len(conversation.inbound) >= MAX_INBOUND:
+        if len(conversation.inbound) >= MAX_INBOUND:
             self._on_behind(conversation.peer_id)
             return
         conversation.inbound.append(frame)
@@ -123,23 +114,29 @@ class Receiver:
     async def _receive_slowly(self, conversation: Conversation) -> None:
         """Handle the frame in front, which needs the backend or the storage; then go on."""
         try:
-            await self.receive(conversation, conversation.inbound.popleft())
+            if not await self.receive(conversation, conversation.inbound.popleft()):
+                self._on_behind(conversation.peer_id)
         finally:
             conversation.busy = False
             self.drain(conversation)
 
     # ------------------------------------------------------------ one frame
 
-    async def receive(self, conversation: Conversation, frame: MessageFrame) -> None:
-        """Handle one frame, whatever it takes. Never raises for what the frame holds."""
+    async def receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
+        """Handle one frame, whatever it takes. Never raises for what the frame holds.
+
+        Returns:
+            False if it is left to its history, to be handled later.
+        """
         try:
             self._decrypt_and_store(conversation, frame)
         except IdentityUnknownError as error:
-            await self._receive_from_stranger(conversation, frame, error)
+            return await self._receive_from_stranger(conversation, frame, error)
         except BudgetExhaustedError:
-            self._on_behind(conversation.peer_id)
+            return False
         except DecryptionError as error:
             await self._report(conversation, frame, error)
+        return True
 
     def _receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
         """Handle a frame that needs no waiting; False if it does, with nothing changed."""
@@ -164,24 +161,19 @@ class Receiver:
 
     async def _receive_from_stranger(
         self, conversation: Conversation, frame: MessageFrame, unknown: IdentityUnknownError
-    ) -> None:
+    ) -> bool:
         try:
             believed = await self._identities.resolve(conversation, unknown.identity_key)
         except SessionNotFoundError:
             believed = False
-        except (IdentityError, ConnectionError) as error:
-            logger.warning("a message waits in its history: %s", error)
-            self._on_behind(conversation.peer_id)
-            return
         except WhatsAppClientError as error:
-            logger.warning("the sender's identity cannot be checked: %s", error)
-            self._on_behind(conversation.peer_id)
-            return
+            logger.warning("a message waits: its sender's identity is not settled: %s", error)
+            return False
         if believed:
-            await self.receive(conversation, frame)
-        else:
-            conversation.record.charge_rejected_identity(self._clock())
-            await self._report(conversation, frame, unknown)
+            return await self.receive(conversation, frame)
+        conversation.record.charge_rejected_identity(self._clock())
+        await self._report(conversation, frame, unknown)
+        return True
 
     async def _report(
         self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
@@ -259,7 +251,6 @@ class Receiver:
         seq = durable.result()
         if seq is None:
             return
-        self.unhandled += 1
         self._confirm_delivery(message)
         self._observer.arrived(InboxEntry(seq, message.from_user, "direct", message))
 

@@ -23,11 +23,12 @@ from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
 from chatbot.client.storage.outbox_storage import OutboxStorage
 from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import MessageFrame, SendFrame
 
 from .conversation import Conversation, Conversations, outgoing_of
 from .identities import Identities
-from .ports import Backend, Link, Observer
+from .ports import Link, Observer
 from .send_queue import ECHO_TIMEOUT, RESEND_WINDOW, FetchBundle, LookUp, Transmit
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Sender:
         outbox: OutboxStorage,
         conversations: Conversations,
         identities: Identities,
-        backend: Backend,
+        rest: RestClient,
         link: Link,
         observer: Observer,
         clock: Callable[[], int],
@@ -70,7 +71,7 @@ class Sender:
         self._outbox = outbox
         self._conversations = conversations
         self._identities = identities
-        self._backend = backend
+        self._rest = rest
         self._link = link
         self._observer = observer
         self._clock = clock
@@ -274,6 +275,11 @@ class Sender:
         recorded.add_done_callback(partial(self._recorded, message_id, status))
         self._schedule_purge()
 
+    def advance(self, message_id: str, status: MessageStatus) -> None:
+        """The peer says how far one of our messages got."""
+        moved = self._database.submit(self._messages.advance_status(self._me, message_id, status))
+        moved.add_done_callback(partial(self._recorded, message_id, status))
+
     def _recorded(
         self, message_id: str, status: MessageStatus, recorded: asyncio.Future[bool]
     ) -> None:
@@ -289,7 +295,7 @@ class Sender:
         """4.2.7: a missing echo is ambiguous until the history has been asked."""
         wanted, found = set(ids), dict[str, str]()
         try:
-            async for row in self._backend.iter_history(conversation.peer_id, self._me):
+            async for row in self._rest.iter_history(conversation.peer_id):
                 if row.id in wanted and row.from_user == self._me:
                     found[row.id] = row.status
         except WhatsAppClientError as error:

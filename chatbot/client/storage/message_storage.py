@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -122,15 +123,18 @@ class MessageStorage:
 
     # ------------------------------------------------------------ inbox
 
-    async def pending(self, after: int = 0, limit: int = 100) -> list[InboxEntry]:
+    async def pending(
+        self, after: int = 0, limit: int = 100, *, kind: ConversationKind | None = None
+    ) -> list[InboxEntry]:
         """What still waits for its handlers, in order of arrival, from behind `after`."""
 
         def query(connection: sqlite3.Connection) -> list[InboxEntry]:
             rows = connection.execute(
-                f"SELECT inbox.seq, inbox.conversation, inbox.kind, inbox.attempts, {self.columns}"  # noqa: S608
-                " FROM inbox JOIN messages ON messages.seq = inbox.message_seq"
-                " WHERE inbox.state = 'ready' AND inbox.seq > ? ORDER BY inbox.seq LIMIT ?",
-                (after, limit),
+                "SELECT inbox.seq, inbox.conversation, inbox.kind, inbox.attempts,"  # noqa: S608
+                f" {self.columns} FROM inbox JOIN messages ON messages.seq = inbox.message_seq"
+                " WHERE inbox.state = 'ready' AND inbox.seq > ?1 AND ifnull(?2, kind) = kind"
+                " ORDER BY inbox.seq LIMIT ?3",
+                (after, kind, limit),
             )
             return [InboxEntry(r[0], r[1], r[2], self.from_row(r[4:]), r[3]) for r in rows]
 
@@ -171,6 +175,35 @@ class MessageStorage:
 
         return write
 
+    @staticmethod
+    def mark_broadcast(message: Message, server_id: str, now: int) -> Unit[None]:
+        """Note under which id the backend broadcast a group message of ours."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR IGNORE INTO seen (sender, id, encrypted, state, seen_at)"
+                " VALUES (?, ?, 0, ?, ?)",
+                (_sender(message), server_id, DELIVERED, now),
+            )
+
+        return write
+
+    async def known_broadcasts(self, message: Message, server_ids: Sequence[str]) -> set[str]:
+        """Which of these ids broadcasts of ours in the message's group have had."""
+        sender = _sender(message)
+
+        def query(connection: sqlite3.Connection) -> set[str]:
+            return {
+                server_id
+                for server_id in server_ids
+                if connection.execute(
+                    "SELECT 1 FROM seen WHERE sender = ? AND id = ? AND encrypted = 0",
+                    (sender, server_id),
+                ).fetchone()
+            }
+
+        return await self._database.read(query)
+
     # ------------------------------------------------------------ reading
 
     async def get(self, from_user: str, message_id: str) -> Message | None:
@@ -179,6 +212,18 @@ class MessageStorage:
             "WHERE from_user = ? AND id = ? ORDER BY seq DESC LIMIT 1", (from_user, message_id)
         )
         return found[0] if found else None
+
+    async def has_conversation(self, conversation: str) -> bool:
+        """Whether anything is stored of a conversation."""
+
+        def query(connection: sqlite3.Connection) -> bool:
+            return bool(
+                connection.execute(
+                    "SELECT 1 FROM messages WHERE peer_id = ? LIMIT 1", (conversation,)
+                ).fetchone()
+            )
+
+        return await self._database.read(query)
 
     async def history(
         self, conversation: str, *, limit: int, before: int | None = None, offset: int = 0

@@ -88,6 +88,30 @@ class PeerStorage:
 
         return write
 
+    async def is_verified(self, peer_id: str) -> bool:
+        """Whether the fingerprint of the pinned identity has been compared."""
+
+        def query(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT identity_key, fingerprint FROM peers JOIN verification_status"
+                " USING (peer_id) WHERE peer_id = ? AND verified",
+                (peer_id,),
+            ).fetchone()
+            return row is not None and row[0] is not None and fingerprint(row[0]) == row[1]
+
+        return await self._database.read(query)
+
+    @staticmethod
+    def unverify(peer_id: str) -> Unit[None]:
+        """Nobody has compared the peer's current fingerprint."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE verification_status SET verified = 0 WHERE peer_id = ?", (peer_id,)
+            )
+
+        return write
+
     # ------------------------------------------------------------ loading
 
     def _load(self, connection: sqlite3.Connection, peer_id: str) -> StoredPeer:

@@ -1,0 +1,1 @@
+"""What WhatsAppClient offers, a file a subject; the class itself only comes and goes."""

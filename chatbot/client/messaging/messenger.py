@@ -1,0 +1,367 @@
+"""One account's messaging: the parts of the engine, put together, and the frames dealt out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from chatbot import wire
+from chatbot.client.crypto.kdf import hkdf
+from chatbot.client.crypto.key_manager import KeyRing
+from chatbot.client.crypto.session import Session
+from chatbot.client.crypto.vault import Vault
+from chatbot.client.exceptions import StorageError
+from chatbot.client.models import Message
+from chatbot.client.storage.database import Database
+from chatbot.client.storage.message_storage import MessageStorage
+from chatbot.client.storage.outbox_storage import OutboxStorage
+from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.client.storage.watermark_storage import WatermarkStorage
+from chatbot.client.transport.rest_client import RestClient
+
+from .catching_up import SWEEP_AFTER, CatchUp
+from .conversation import Conversation, Conversations
+from .group_messages import GroupMessages
+from .identities import Identities, IdentityPolicy
+from .message_ids import MessageIds
+from .ports import Link, Observer
+from .presence import Presence, TypingTimers
+from .receiving import Receiver
+from .sending import Sender
+
+NOTICE_INTERVAL: Final = 60_000
+"""At most one healing notice per peer in that time (ms), PROTOCOL.md 4.2.9."""
+
+DAY: Final = 86_400_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagingOptions:
+    """What a user may decide about messaging.
+
+    Attributes:
+        heal_notice: what a peer is told whose message could not be decrypted; None for silence,
+            which leaves healing to our next message.
+        identity_policy: what happens when a peer's identity changes.
+        use_one_time_prekeys: whether DH4 takes part in the sessions we open.
+        history_age: how old (ms) a missed message may be and still be handled.
+        outbox_age: how long (ms) a message waits for a peer that is offline.
+    """
+
+    heal_notice: str | None = "⚠️ Your last message could not be decrypted. Please send it again."
+    identity_policy: IdentityPolicy = "tofu"
+    use_one_time_prekeys: bool = False
+    history_age: int = 30 * DAY
+    outbox_age: int = 7 * DAY
+
+
+class Messenger:
+    """Everything between the socket and the storage.
+
+    Attributes:
+        database: messages.db; also for what a bot keeps beside the messages.
+        vault: seals what goes into it.
+        messages, outbox, conversations, sender, receiver, groups, catch_up, identities, presence:
+            the parts, each for its own purpose.
+        ids: makes the ids of our messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        key_ring: KeyRing,
+        epoch: int,
+        database: Database,
+        vault: Vault,
+        rest: RestClient,
+        link: Link,
+        observer: Observer,
+        clock: Callable[[], int],
+        options: MessagingOptions,
+        on_one_time_prekey_used: Callable[[int], None],
+        on_rollback: Callable[[], None],
+    ) -> None:
+        self.me = me
+        self.database = database
+        self.vault = vault
+        self.options = options
+        self._link = link
+        self._observer = observer
+        self._clock = clock
+        self._lost_at = 0
+        self._identity = identity = key_ring.identity
+        self.ids = MessageIds(
+            hkdf(identity.seed, salt=bytes(32), info=b"chatbot message ids", length=32)
+        )
+        self.messages = MessageStorage(database, vault)
+        self.outbox = OutboxStorage(database, self.messages)
+        self.watermarks = WatermarkStorage(database)
+        self.peers = PeerStorage(database, vault)
+        self.presence = Presence(observer.presence)
+        self._typing = TypingTimers(self._typing_ended)
+        self.conversations = Conversations(
+            self.peers,
+            self.outbox,
+            clock=clock,
+            use_one_time_prekeys=options.use_one_time_prekeys,
+        )
+        self.identities = Identities(
+            rest, observer, policy=options.identity_policy, on_change=self._identity_changed
+        )
+        self.sender = Sender(
+            me=me,
+            identity=identity,
+            database=database,
+            peers=self.peers,
+            messages=self.messages,
+            outbox=self.outbox,
+            conversations=self.conversations,
+            identities=self.identities,
+            rest=rest,
+            link=link,
+            observer=observer,
+            clock=clock,
+        )
+        self.receiver = Receiver(
+            me=me,
+            key_ring=key_ring,
+            database=database,
+            peers=self.peers,
+            messages=self.messages,
+            conversations=self.conversations,
+            identities=self.identities,
+            sender=self.sender,
+            link=link,
+            observer=observer,
+            clock=clock,
+            on_behind=self._behind,
+            on_one_time_prekey_used=on_one_time_prekey_used,
+            heal=self._heal,
+        )
+        self.groups = GroupMessages(
+            me=me,
+            database=database,
+            messages=self.messages,
+            outbox=self.outbox,
+            rest=rest,
+            link=link,
+            observer=observer,
+            clock=clock,
+        )
+        self.catch_up = CatchUp(
+            me=me,
+            epoch=epoch,
+            max_age=options.history_age,
+            database=database,
+            watermarks=self.watermarks,
+            rest=rest,
+            conversations=self.conversations,
+            receiver=self.receiver,
+            sender=self.sender,
+            groups=self.groups,
+            ids=self.ids,
+            clock=clock,
+            on_rollback=on_rollback,
+        )
+        self._handlers = self._table()
+        database.on_failure.append(self._storage_failed)
+
+    # ------------------------------------------------------------ the connection
+
+    async def connected(self) -> None:
+        """The socket is up and hears: take up what was on its way, read what was missed."""
+        sweep = not self._lost_at or self._clock() - self._lost_at > SWEEP_AFTER
+        self.groups.hold()
+        self.catch_up.connected(sweep=sweep)
+        await self.sender.connected()
+        await self.groups.connected()
+
+    def disconnected(self) -> None:
+        """The socket is gone."""
+        self._lost_at = self._clock()
+        self.catch_up.stop()
+        self.sender.disconnected()
+        self.groups.disconnected()
+        self.presence.clear()
+        self._typing.clear()
+
+    async def close(self) -> None:
+        """Stop everything; what is not finished is on the disk and goes on next time."""
+        self.database.on_failure.remove(self._storage_failed)
+        await self.catch_up.close()
+        await self.receiver.close()
+        await self.sender.close()
+        await self.groups.close()
+        await self.conversations.close()
+        self._typing.clear()
+
+    # ------------------------------------------------------------ frames
+
+    def on_frame(self, frame: wire.Frame) -> None:
+        """Take one frame from the socket; a malformed payload is dropped."""
+        entry = self._handlers.get(frame.type)
+        if entry is None:
+            logger.debug("a frame of an unknown type was ignored")
+            return
+        decoder, handler = entry
+        try:
+            payload = decoder.decode(frame.payload)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            logger.warning("dropped a malformed %s frame", frame.type)
+            return
+        handler(payload)
+
+    def _table(self) -> dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any], None]]]:
+        handlers: dict[str, tuple[Any, Callable[[Any], None]]] = {
+            "message": (wire.MessageFrame, self._on_message),
+            "online": (wire.OnlineFrame, self._on_online),
+            "status": (wire.StatusFrame, self._on_status),
+            "read": (wire.ReadFrame, self._on_read),
+            "typing": (wire.TypingFrame, self._on_typing),
+            "group_message": (wire.GroupMessageFrame, self.groups.accept),
+            "group_typing": (wire.GroupTypingFrame, self._on_group_typing),
+            "group_read": (wire.GroupReadFrame, self._on_group_read),
+            "group_event": (dict[str, Any], self._on_group_event),
+            "error": (wire.ErrorFrame, self._on_error),
+        }
+        return {kind: (msgspec.json.Decoder(t), h) for kind, (t, h) in handlers.items()}
+
+    def _on_message(self, frame: wire.MessageFrame) -> None:
+        if frame.from_ == self.me:
+            self.sender.echoed(frame)
+        elif frame.to == self.me:
+            self.receiver.accept(frame)
+
+    def _on_online(self, frame: wire.OnlineFrame) -> None:
+        for user in frame.users or ():
+            self._seen_online(user.user_id, online=user.online)
+        if frame.user_id is not None and frame.online is not None:
+            self._seen_online(frame.user_id, online=frame.online)
+
+    def _seen_online(self, user_id: str, *, online: bool) -> None:
+        if user_id == self.me:
+            return
+        self.presence.update(user_id, online=online)
+        if online:
+            self.sender.peer_online(user_id)
+
+    def _on_status(self, frame: wire.StatusFrame) -> None:
+        match frame.status:
+            case "delivered" | "read" as status:
+                self.sender.advance(frame.message_id, status)
+
+    def _on_read(self, frame: wire.ReadFrame) -> None:
+        for message_id in frame.message_ids[: wire.STATUS_BATCH * 10]:
+            self.sender.advance(message_id, "read")
+
+    def _on_typing(self, frame: wire.TypingFrame) -> None:
+        if frame.from_ is not None and self._typing.set(frame.from_, typing=frame.typing):
+            self._observer.typing(frame.from_, typing=frame.typing, group_id=None)
+
+    def _on_group_typing(self, frame: wire.GroupTypingFrame) -> None:
+        user_id = frame.user_id
+        if user_id is None or user_id == self.me:
+            return
+        if self._typing.set(f"{frame.group_id}\x00{user_id}", typing=frame.typing):
+            self._observer.typing(user_id, typing=frame.typing, group_id=frame.group_id)
+
+    def _typing_ended(self, key: str) -> None:
+        group_id, _, user_id = key.rpartition("\x00")
+        self._observer.typing(user_id, typing=False, group_id=group_id or None)
+
+    def _on_group_read(self, frame: wire.GroupReadFrame) -> None:
+        if frame.user_id is not None:
+            self._observer.group_read(frame.group_id, frame.message_id, frame.user_id)
+
+    def _on_group_event(self, payload: dict[str, Any]) -> None:
+        group_id = payload.get("groupId")
+        if isinstance(group_id, str):
+            self._observer.group_event(group_id, payload)
+
+    def _on_error(self, frame: wire.ErrorFrame) -> None:
+        about_groups = "group" in frame.message
+        if not (about_groups and self.groups.refused(frame.message)):
+            self._observer.error(frame.message)
+
+    # ------------------------------------------------------------ what the parts report
+
+    def _behind(self, peer_id: str) -> None:
+        if self._link.connected:
+            self.catch_up.due(peer_id)
+
+    def _heal(self, conversation: Conversation) -> None:
+        """4.2.9: answer an undecryptable message at once, with an `x3dh`."""
+        now = self._clock()
+        if self.options.heal_notice is None or now - conversation.noticed_at < NOTICE_INTERVAL:
+            return
+        conversation.noticed_at = now
+        notice = self.text(conversation.peer_id, self.options.heal_notice)
+        posted = self.sender.post([notice], expires_at=now + NOTICE_INTERVAL)
+        posted.add_done_callback(lambda done: done.exception())
+
+    def now(self) -> int:
+        """The time, in ms since the epoch."""
+        return self._clock()
+
+    async def establish(self, peer_id: str) -> Session:
+        """Open a session without sending anything; the peer hears of it with no message.
+
+        Raises:
+            SessionNotFoundError: there is no such user, or it has published no keys.
+        """
+        conversation = await self.conversations.open(peer_id)
+        bundle = await self.identities.bundle(conversation)
+        session, _ = conversation.record.establish(self._identity, bundle, self._clock())
+        await self.database.write(
+            self.peers.save(conversation.record, conversation.identity_state, self._clock())
+        )
+        return session
+
+    def text(self, to: str, content: str, *, message_id: str | None = None) -> Message:
+        """A text message of ours to one peer, ready to be sent."""
+        return Message(
+            id=message_id or self.ids.new(),
+            from_user=self.me,
+            to_user=to,
+            content=content,
+            timestamp=self._clock(),
+            status="pending",
+            is_encrypted=True,
+        )
+
+    def _identity_changed(self, conversation: Conversation) -> None:
+        """What was verified was the old key."""
+        unverify = self.peers.unverify(conversation.peer_id)
+        save = self.peers.save(conversation.record, conversation.identity_state, self._clock())
+
+        def unit(connection: Any) -> None:
+            save(connection)
+            unverify(connection)
+
+        self.database.submit(unit).add_done_callback(lambda done: done.exception())
+
+    def _storage_failed(self, error: StorageError) -> None:
+        """Memory is ahead of the disk: forget it, and read again what was lost with it."""
+        logger.error("the storage failed: %s", error)
+        for peer_id in self.conversations.forget_all():
+            self._behind(peer_id)
+
+    def typing(self, to: str, *, typing: bool, group_id: str | None = None) -> None:
+        """Tell a peer or a group that we are typing, or have stopped.
+
+        Raises:
+            ConnectionError: not connected.
+        """
+        if group_id is not None:
+            self._link.send_nowait(
+                "group_typing", wire.GroupTypingFrame(group_id=group_id, typing=typing)
+            )
+        else:
+            self._link.send_nowait("typing", wire.TypingFrame(to=to, typing=typing))

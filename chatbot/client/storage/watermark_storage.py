@@ -1,0 +1,101 @@
+"""How far each conversation's history has been read (PROTOCOL.md 4.3)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from typing import Final
+
+from .batch import Unit
+from .database import Database
+from .message_storage import DELIVERED, ConversationKind
+
+SWEEP: Final = "*"
+"""The watermark of the sweep over all users."""
+
+_RAISE: Final = """
+INSERT INTO watermarks (conversation, kind, position, updated_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (conversation) DO UPDATE
+SET position = max(position, excluded.position), updated_at = excluded.updated_at"""
+
+
+class WatermarkStorage:
+    """Reads and writes `watermarks`, and asks `messages` and `seen` what is known."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def position(self, conversation: str) -> int:
+        """Up to where (ms) the conversation's history has been read; 0 before the first time."""
+
+        def query(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "SELECT position FROM watermarks WHERE conversation = ?", (conversation,)
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+        return await self._database.read(query)
+
+    async def newest(self) -> int:
+        """The highest of all positions (ms)."""
+
+        def query(connection: sqlite3.Connection) -> int:
+            return int(
+                connection.execute("SELECT ifnull(max(position), 0) FROM watermarks").fetchone()[0]
+            )
+
+        return await self._database.read(query)
+
+    @staticmethod
+    def advance(conversation: str, kind: ConversationKind, position: int, now: int) -> Unit[None]:
+        """Note that a conversation's history has been read up to `position` (ms)."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(_RAISE, (conversation, kind, position, now))
+
+        return write
+
+    async def known_peers(self) -> list[str]:
+        """Everybody we have exchanged anything with, the latest first."""
+
+        def query(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT peer_id FROM (SELECT peer_id, updated_at FROM peers UNION ALL"
+                " SELECT peer_id, max(created_at) FROM messages WHERE group_id IS NULL"
+                " GROUP BY peer_id) GROUP BY peer_id ORDER BY max(updated_at) DESC"
+            )
+            return [row[0] for row in rows]
+
+        return await self._database.read(query)
+
+    async def delivered(
+        self, sender: str, ids: Collection[tuple[str, bool]]
+    ) -> set[tuple[str, bool]]:
+        """Which of these messages (id, encrypted) of a sender have been handed on."""
+
+        def query(connection: sqlite3.Connection) -> set[tuple[str, bool]]:
+            return {
+                (message_id, encrypted)
+                for message_id, encrypted in ids
+                if connection.execute(
+                    "SELECT 1 FROM seen WHERE sender = ? AND id = ? AND encrypted = ?"
+                    " AND state = ?",
+                    (sender, message_id, encrypted, DELIVERED),
+                ).fetchone()
+            }
+
+        return await self._database.read(query)
+
+    async def unknown(self, from_user: str, ids: Collection[str]) -> set[str]:
+        """Which of these messages of our own the storage does not know."""
+
+        def query(connection: sqlite3.Connection) -> set[str]:
+            return {
+                message_id
+                for message_id in ids
+                if not connection.execute(
+                    "SELECT 1 FROM messages WHERE from_user = ? AND id = ?", (from_user, message_id)
+                ).fetchone()
+            }
+
+        return await self._database.read(query)
