@@ -18,6 +18,7 @@ from chatbot.plugins.context import CommandInfo, Context
 from chatbot.plugins.conversion import Converter
 from chatbot.plugins.declarations import HookName, Misfire
 from chatbot.plugins.durations import Limit
+from chatbot.plugins.errors import UsageError
 from chatbot.plugins.filters import Captures, Check
 from chatbot.plugins.injection import Plan, Types
 from chatbot.plugins.onion import Direction
@@ -177,7 +178,7 @@ class FilterEndpoint(Endpoint):
         """The call for a message that passed; None where what was captured does not convert."""
         try:
             read = {a.name: await _captured(a, captures.get(a.name), ctx) for a in self.captured}
-        except ValueError:
+        except (ValueError, UsageError):
             return None
         return await self.handler.bind(ctx, read)
 
