@@ -1,30 +1,22 @@
-"""The one writer: group commit, order, and what happens when a unit or the disk fails."""
+"""The one writer: group commit, order, failing units, reading, the schema's versions, closing."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from doubles.numbers_table import SCHEMA, Gate, digest, insert, numbers, outcomes, raising
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot.client.exceptions import StorageError
 from chatbot.client.storage.database import Database
-
-REPOSITORY = Path(__file__).parents[3]
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes and limits")
-
-SCHEMA = ["CREATE TABLE numbers (position INTEGER PRIMARY KEY, n INTEGER UNIQUE, data BLOB)"]
 
 
 @pytest.fixture
@@ -39,50 +31,10 @@ async def database(path: Path) -> AsyncIterator[Database]:
         yield opened
 
 
-def insert(n: int, connection: sqlite3.Connection) -> int:
-    connection.execute("INSERT INTO numbers (n, data) VALUES (?, ?)", (n, bytes(300)))
-    return n
-
-
-def raising(n: int, connection: sqlite3.Connection) -> int:
-    insert(n, connection)
-    raise KeyError(n)
-
-
-def numbers(connection: sqlite3.Connection) -> list[int]:
-    return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY position")]
-
-
-def pragma(name: str, connection: sqlite3.Connection) -> object:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-class Gate:
-    """A unit that keeps the writer's thread busy until it is opened."""
-
-    def __init__(self) -> None:
-        self._entered = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self, _: sqlite3.Connection) -> None:
-        self._entered.set()
-        assert self._open.wait(10)
-
-    async def entered(self) -> None:
-        assert await asyncio.to_thread(self._entered.wait, 10)
-
-    def open(self) -> None:
-        self._open.set()
-
-
 def commit_sizes(database: Database) -> list[int]:
     sizes: list[int] = []
     database.on_commit.append(lambda size, _seconds: sizes.append(size))
     return sizes
-
-
-async def outcomes(futures: list[asyncio.Future[int]]) -> list[int | BaseException]:
-    return await asyncio.gather(*futures, return_exceptions=True)
 
 
 class TestGroupCommit:
@@ -220,178 +172,6 @@ class TestFaultyUnit:
         assert [r if isinstance(r, int) else type(r) for r in results] == verdicts
 
 
-class TestDiskFailure:
-    async def test_full_disk_fails_all_that_is_queued_and_then_goes_on(
-        self, database: Database
-    ) -> None:
-        order: list[str] = []
-        database.on_failure.append(lambda _error: order.append("listener"))
-        await database.write(partial(insert, 1))
-        pages = await database.write(partial(pragma, "page_count"))
-        gate = Gate()
-        first = database.submit(gate)
-        await gate.entered()
-        limit = database.submit(partial(pragma, f"max_page_count = {pages}"))
-        big = [database.submit(partial(fill, n)) for n in range(100, 700)]
-        last = database.submit(partial(insert, 9))
-        last.add_done_callback(lambda _: order.append("owner"))
-        gate.open()
-        await asyncio.gather(first, return_exceptions=True)
-
-        results = await outcomes([limit, *big, last])  # type: ignore[list-item]
-        assert all(isinstance(result, StorageError) for result in results)
-        assert "messages.db" in str(results[-1])
-        assert "free some disk space" in str(results[-1])
-        assert order == ["listener", "owner"]
-        assert await database.read(numbers) == [1]
-
-        await database.write(partial(pragma, "max_page_count = 100000"))
-        assert await database.write(partial(fill, 5)) == 5
-        assert await database.read(numbers) == [1, 5]
-
-    async def test_a_unit_submitted_by_the_failure_listener_is_not_failed(
-        self, database: Database
-    ) -> None:
-        retried: list[asyncio.Future[int]] = []
-        database.on_failure.append(lambda _: retried.append(database.submit(partial(insert, 7))))
-        with pytest.raises(StorageError):
-            await database.write(raise_full)
-        assert await retried[0] == 7
-
-    async def test_among_faulty_units_fails_them_all(self, database: Database) -> None:
-        units: list[Callable[[sqlite3.Connection], int | None]] = [
-            partial(insert, 1),
-            partial(raising, 2),
-            raise_full,
-            partial(insert, 3),
-        ]
-        futures = [database.submit(unit) for unit in units]
-        results = await asyncio.gather(*futures, return_exceptions=True)
-        assert [type(result) for result in results] == [StorageError] * 4
-        assert await database.read(numbers) == []
-
-    async def test_a_transaction_that_cannot_be_committed_leaves_nobody_waiting(
-        self, database: Database
-    ) -> None:
-        deferred = "CREATE TABLE child (n REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)"
-        await database.migrate("child", [deferred])
-        orphan = database.submit(lambda c: c.execute("INSERT INTO child VALUES (5)").rowcount)
-        results = await outcomes([orphan, database.submit(partial(insert, 1))])
-        assert [type(result) for result in results] == [StorageError] * 2
-        assert await database.write(partial(insert, 5)) == 5
-
-    async def test_locked_by_another_program(self, database: Database, path: Path) -> None:
-        await database.write(partial(pragma, "busy_timeout = 0"))
-        other = sqlite3.connect(path, isolation_level=None)
-        try:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StorageError, match="close the other program"):
-                await database.write(partial(insert, 1))
-        finally:
-            other.close()
-        assert await database.write(partial(insert, 1)) == 1
-
-    @POSIX_ONLY
-    def test_file_size_limit_of_the_system(self, tmp_path: Path) -> None:
-        result = run_script(FILE_LIMIT_SCRIPT, str(tmp_path / "x.db"))
-        assert result.stdout.split() == ["failed", "recovered", "[1,", "2]"], result.stderr
-
-
-def fill(n: int, connection: sqlite3.Connection) -> int:
-    connection.execute("INSERT INTO numbers (n, data) VALUES (?, ?)", (n, bytes(20_000)))
-    return n
-
-
-def raise_full(_: sqlite3.Connection) -> None:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    raise error
-
-
-def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=60,
-    )
-
-
-FILE_LIMIT_SCRIPT = """
-import asyncio, resource, signal, sys
-from pathlib import Path
-from chatbot.client.exceptions import StorageError
-from chatbot.client.storage.database import Database
-
-def insert(n):
-    return lambda connection: connection.execute("INSERT INTO t VALUES (?, ?)", (n, bytes(90_000)))
-
-async def main():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    async with await Database.open(Path(sys.argv[1])) as database:
-        await database.migrate("t", ["CREATE TABLE t (n INTEGER, data BLOB)"])
-        await database.write(insert(1))
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, before[1]))
-        try:
-            await database.write(insert(99))
-        except StorageError:
-            print("failed")
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        await database.write(insert(2))
-        print("recovered")
-    async with await Database.open(Path(sys.argv[1])) as database:
-        print(await database.read(lambda c: [n for n, in c.execute("SELECT n FROM t")]))
-
-asyncio.run(main())
-"""
-
-KILLED_SCRIPT = """
-import asyncio, sys
-from pathlib import Path
-from chatbot.client.storage.database import Database
-
-async def main():
-    database = await Database.open(Path(sys.argv[1]))
-    await database.migrate("t", ["CREATE TABLE t (n INTEGER PRIMARY KEY, data BLOB)"])
-
-    async def writer(start):
-        for n in range(start, 1_000_000, 8):
-            row = (n, bytes(300))
-            await database.write(lambda c: c.execute("INSERT INTO t VALUES (?, ?)", row))
-            print(n, flush=True)
-
-    await asyncio.gather(*(writer(n) for n in range(8)))
-
-asyncio.run(main())
-"""
-
-
-class TestKilled:
-    @pytest.mark.parametrize("lines", [1, 50, 700])
-    async def test_nothing_acknowledged_is_lost(self, path: Path, lines: int) -> None:
-        with subprocess.Popen(
-            [sys.executable, "-c", KILLED_SCRIPT, str(path)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=REPOSITORY,
-        ) as process:
-            assert process.stdout is not None
-            acknowledged = [int(process.stdout.readline()) for _ in range(lines)]
-            process.kill()
-            rest = process.stdout.read().splitlines(keepends=True)
-        acknowledged += [int(line) for line in rest if line.endswith("\n")]
-
-        async with await Database.open(path) as database:
-            stored = await database.read(
-                lambda connection: {n for (n,) in connection.execute("SELECT n FROM t")}
-            )
-            assert set(acknowledged) <= stored
-            await database.write(lambda c: c.execute("INSERT INTO t VALUES (-1, NULL)"))
-
-
 class TestReading:
     async def test_sees_what_was_committed(self, database: Database) -> None:
         await database.write(partial(insert, 1))
@@ -468,165 +248,6 @@ class TestMigrations:
         await database.write(partial(insert, 1))
         rows = await database.read(lambda c: c.execute("SELECT text FROM log").fetchall())
         assert rows == [(";",), ("x;y",), ("z",)]
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-async def filled(path: Path) -> None:
-    async with await Database.open(path) as database:
-        await database.migrate("test", SCHEMA)
-        await asyncio.gather(*(database.submit(partial(insert, n)) for n in range(200)))
-
-
-def overwrite(path: Path, offset: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
-def spoil_pages(path: Path) -> None:
-    for offset in range(5 * 4096, path.stat().st_size, 4096):
-        overwrite(path, offset, b"\xff" * 100)
-
-
-class TestDamage:
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            lambda path: path.write_bytes(b"this is no database" * 1000),
-            lambda path: overwrite(path, 0, bytes(100)),
-            lambda path: os.truncate(path, path.stat().st_size // 2),
-        ],
-        ids=["other-file", "header", "truncated"],
-    )
-    async def test_is_refused_at_open_and_nothing_overwritten(
-        self, path: Path, damage: Callable[[Path], None]
-    ) -> None:
-        await filled(path)
-        damage(path)
-        before = digest(path)
-        with pytest.raises(StorageError, match=r"messages\.db.*damaged.*restore a backup"):
-            await Database.open(path)
-        assert digest(path) == before
-
-    async def test_in_a_page_is_noticed_when_it_is_read(self, path: Path) -> None:
-        await filled(path)
-        spoil_pages(path)
-        async with await Database.open(path) as database:
-            with pytest.raises(StorageError, match=r"messages\.db.*damaged"):
-                await database.read(lambda c: c.execute("SELECT * FROM numbers").fetchall())
-
-    async def test_in_a_page_is_noticed_at_open_after_a_crash(self, path: Path) -> None:
-        await filled(path)
-        database = await Database.open(path)
-        await database.write(partial(insert, 1000))
-        crashed = path.with_name("crashed.db")
-        crashed.write_bytes(path.read_bytes())
-        wal = path.with_name(path.name + "-wal")
-        crashed.with_name("crashed.db-wal").write_bytes(wal.read_bytes())
-        await database.close()
-        spoil_pages(crashed)
-        with pytest.raises(StorageError, match=r"crashed\.db.*damaged"):
-            await Database.open(crashed)
-
-    async def test_that_only_the_reader_meets(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("chatbot.client.storage.database.connect_reader", raise_full)
-        with pytest.raises(StorageError, match=r"messages\.db"):
-            await Database.open(path)
-        monkeypatch.undo()
-        async with await Database.open(path) as database:
-            await database.migrate("test", SCHEMA)
-
-    async def test_a_missing_directory(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="nowhere"):
-            await Database.open(tmp_path / "nowhere" / "x.db")
-
-    async def test_a_directory_in_its_place(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match=tmp_path.name):
-            await Database.open(tmp_path)
-
-
-class TestFiles:
-    @POSIX_ONLY
-    async def test_are_private_from_the_start(self, path: Path) -> None:
-        before = os.umask(0)
-        try:
-            async with await Database.open(path) as database:
-                await database.migrate("test", SCHEMA)
-                modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
-        finally:
-            os.umask(before)
-        assert modes == dict.fromkeys(["messages.db", "messages.db-wal", "messages.db-shm"], 0o600)
-
-    @POSIX_ONLY
-    async def test_an_open_file_is_made_private(
-        self, path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        await filled(path)
-        path.chmod(0o644)
-        async with await Database.open(path):
-            assert path.stat().st_mode & 0o777 == 0o600
-        assert "made private" in caplog.text
-
-    async def test_settings_of_the_writer(self, database: Database) -> None:
-        expected = {
-            "journal_mode": "wal",
-            "synchronous": 2,
-            "foreign_keys": 1,
-            "secure_delete": 1,
-            "temp_store": 2,
-            "mmap_size": 0,
-        }
-        for name, value in expected.items():
-            assert await database.write(partial(pragma, name)) == value, name
-
-    async def test_what_was_deleted_is_gone_from_the_file(self, path: Path) -> None:
-        secret = os.urandom(32)
-        async with await Database.open(path) as database:
-            await database.migrate("test", SCHEMA)
-            await database.write(
-                lambda c: c.execute("INSERT INTO numbers (n, data) VALUES (1, ?)", (secret,))
-            )
-            await database.write(lambda c: c.execute("DELETE FROM numbers"))
-        assert secret not in path.read_bytes()
-        assert [file.name for file in path.parent.iterdir()] == ["messages.db"]
-
-
-class TestBackup:
-    async def test_is_a_private_copy_of_one_state(self, database: Database, path: Path) -> None:
-        await asyncio.gather(*(database.submit(partial(insert, n)) for n in range(300)))
-        copy = path.with_name("copy.db")
-        await database.backup_to(copy)
-        await database.write(partial(insert, 999))
-        if os.name == "posix":
-            assert copy.stat().st_mode & 0o777 == 0o600
-        async with await Database.open(copy) as opened:
-            assert await opened.read(numbers) == list(range(300))
-
-    async def test_never_overwrites(self, database: Database, path: Path) -> None:
-        copy = path.with_name("copy.db")
-        copy.write_bytes(b"mine")
-        with pytest.raises(StorageError, match="exists already"):
-            await database.backup_to(copy)
-        assert copy.read_bytes() == b"mine"
-
-    async def test_of_a_damaged_file_leaves_no_half_copy(self, path: Path) -> None:
-        await filled(path)
-        async with await Database.open(path) as database:
-            os.truncate(path, 3 * 4096)
-            with pytest.raises(
-                StorageError, match=r"copying .*messages\.db to .*copy\.db.*damaged"
-            ):
-                await database.backup_to(path.with_name("copy.db"))
-        assert not path.with_name("copy.db").exists()
-
-    async def test_into_a_missing_directory(self, database: Database, path: Path) -> None:
-        with pytest.raises(StorageError, match="nowhere"):
-            await database.backup_to(path.parent / "nowhere" / "copy.db")
 
 
 class TestClosing:
