@@ -1,0 +1,94 @@
+"""The command line: which commands there are, and what they have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from chatbot.version import __version__
+
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "serve": "Run a backend until Ctrl-C.",
+        "check": "Validate configurations and the plugins they list; connect to nothing.",
+    }
+)
+"""Each command and what it does: a function of that name in the module of that name."""
+
+
+def make_command(name: str) -> Any:
+    """Import a command and return it as typer's own object."""
+    command = typer.Typer(add_completion=False, rich_markup_mode=None)
+    command.command(name)(getattr(import_module(f"chatbot.cli.{name}"), name))
+    return typer.main.get_command(command)
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is typed: `--help` needs none of what the commands need."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        return make_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app: Final = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command of `sys.argv` and end the process with its exit code (see errors.py)."""
+    logging.getLogger("chatbot").addHandler(logging.NullHandler())
+    try:
+        app(prog_name="chatbot")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told here and nowhere else
+        from chatbot.cli.errors import report  # noqa: PLC0415 - most runs end well
+
+        raise SystemExit(report(error)) from None
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"chatbot {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything, and where errors come from.")
+    ] = False,
+) -> None:
+    """Bots for an end-to-end encrypted chat."""
+    del version
+    if debug:
+        from chatbot.client.logs import configure_logging  # noqa: PLC0415 - rarely asked for
+
+        # The environment wins over the [logging] of a config file, and --debug wins with it.
+        os.environ["CHATBOT_LOGGING__LEVEL"] = "DEBUG"
+        configure_logging("DEBUG")

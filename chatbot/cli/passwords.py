@@ -1,0 +1,123 @@
+"""Where passwords come from: the environment, a file, or a prompt; never the command line.
+
+A command line is seen by every user of the machine and kept in the shell's history.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from chatbot.client.exceptions import StorageError, ValidationError
+from chatbot.client.storage.files import make_private_directory, sync_directory
+
+PASSWORD: Final = "CHATBOT_PASSWORD"  # noqa: S105 - the name of a variable
+"""The variable that may hold the account's password."""
+
+STORAGE_PASSWORD: Final = "CHATBOT_STORAGE_PASSWORD"  # noqa: S105 - the name of a variable
+"""The variable that may hold the password of what is on the disk."""
+
+_LONGEST: Final = 1024
+_GENERATED_BYTES: Final = 24
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def account_password(
+    username: str, file: Path | None, *, environ: Mapping[str, str] = os.environ
+) -> str:
+    """Return an account's password: from `CHATBOT_PASSWORD`, else the file, else the person.
+
+    Args:
+        username: for the prompt, which is shown only in a terminal.
+
+    Raises:
+        ValidationError: there is none, it is empty, or the file does not hold one.
+        StorageError: the file cannot be read.
+    """
+    if (given := environ.get(PASSWORD)) is not None:
+        return _checked(given, PASSWORD)
+    if file is not None:
+        return read_password_file(file)
+    if not sys.stdin.isatty():
+        raise ValidationError(
+            f"There is no password for {username}. What to do: set {PASSWORD}, name a file that "
+            "holds it (password_file, or --password-file), or run this in a terminal"
+        )
+    return _checked(getpass.getpass(f"Password for {username}: "), "what was typed")
+
+
+def storage_password(*, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the password of what is on the disk; None means that it is the account's.
+
+    Raises:
+        ValidationError: the variable is there, but empty.
+    """
+    given = environ.get(STORAGE_PASSWORD)
+    return None if given is None else _checked(given, STORAGE_PASSWORD)
+
+
+def read_password_file(file: Path) -> str:
+    """Return the first line of a file; warn where other users of the machine may read it.
+
+    Raises:
+        ValidationError: it holds no password.
+        StorageError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            line = stream.readline(_LONGEST + 1)
+    except OSError as error:
+        raise StorageError(
+            f"The password file {file} cannot be read: {error.strerror}. What to do: write the "
+            "password into it, for its owner alone (chmod 600)"
+        ) from error
+    if os.name == "posix" and mode & _OTHERS:
+        typer.echo(f"Warning: other users can read {file}; chmod 600 keeps them out", err=True)
+    try:
+        return _checked(line.decode().rstrip("\r\n"), str(file))
+    except UnicodeDecodeError:
+        raise ValidationError(f"The first line of {file} is not text in UTF-8") from None
+
+
+def generate_password_file(file: Path) -> bool:
+    """Make a file (0600) with a random password, unless there is one already.
+
+    Returns:
+        Whether it was made. One that is there is never touched.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        make_private_directory(file.parent)
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"The password file {file} cannot be made: {error.strerror}. What to do: choose "
+            "another password_file, or make its directory writable"
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(secrets.token_urlsafe(_GENERATED_BYTES) + "\n")
+        stream.flush()
+        os.fsync(descriptor)
+    sync_directory(file.parent)
+    return True
+
+
+def _checked(password: str, source: str) -> str:
+    if not password:
+        raise ValidationError(f"The password is empty ({source})")
+    if len(password.encode(errors="surrogatepass")) > _LONGEST:
+        raise ValidationError(f"The password is longer than {_LONGEST} bytes ({source})")
+    return password

@@ -1,0 +1,270 @@
+"""config.toml as pydantic-settings models: `BotSettings`, read by `load_settings`.
+
+A value comes from the environment (`CHATBOT_SERVER__URL` for `url` of `[server]`), else from the
+file, else from the defaults here. An unknown key is an error everywhere. A new section is one more
+`Section` and a field of `BotSettings`; relative paths in it count from the file by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+
+from chatbot.client import exceptions
+from chatbot.client.transport.security import check_server_url
+from chatbot.settings_errors import SettingsError, SettingsProblem, explain
+
+EMBEDDED: Final = "embedded"
+"""The `[server] url` of a bot that brings its own backend."""
+
+_PREFIX: Final = "CHATBOT_"
+_DELIMITER: Final = "__"
+_LONGEST_PREFIX: Final = 5
+
+
+def _split(value: Any) -> Any:
+    """Take `a, b` for a list: the environment has no arrays."""
+    if not isinstance(value, str):
+        return value
+    return [item for item in map(str.strip, value.split(",")) if item]
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _check_prefix(value: str) -> str:
+    if not 0 < len(value) <= _LONGEST_PREFIX or any(map(str.isspace, value)):
+        raise ValueError(f"expected 1 to {_LONGEST_PREFIX} characters and no space, got {value!r}")
+    return value
+
+
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Section(BaseModel):
+    """A table of config.toml."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True
+    )
+
+    def anchored(self, directory: Path) -> Self:
+        """Return it with every relative path counted from `directory`; `~` is the user's home."""
+        paths = {
+            name: (directory / value.expanduser()).resolve()
+            for name, value in self
+            if isinstance(value, Path)
+        }
+        return self.model_copy(update=paths)
+
+
+class BotSection(Section):
+    """`[bot]`: who the bot is, and whom it obeys.
+
+    Attributes:
+        name: the user name of its account, 3 to 100 characters.
+        prefix: what a command begins with.
+        owners: user ids, or user names (pinned to an identity when first met), or fingerprints.
+        registers: (`register`) create the account where it does not exist; None means with the
+            embedded backend only, see `BotSettings.registers`.
+        password_file: holds the account's password, and is made where the bot registers.
+        timezone: for dates, times and the schedules of jobs.
+        group_commands: how privileged commands of a group prove who wrote them: by a confirmation
+            in an encrypted 1:1 message, or not at all where the backend is trusted with it.
+    """
+
+    name: str = Field(
+        min_length=3, max_length=100, description="the user name of the bot's account"
+    )
+    prefix: Annotated[str, AfterValidator(_check_prefix)] = "/"
+    owners: Strings = ()
+    registers: bool | None = Field(default=None, alias="register")
+    password_file: Path | None = None
+    timezone: ZoneInfo = ZoneInfo("UTC")
+    group_commands: Literal["confirm", "trust"] = "confirm"
+
+
+class ServerSection(Section):
+    """`[server]`: the backend.
+
+    Attributes:
+        allow_insecure: accept http:// to other machines, where everybody on the way reads along.
+        url: `embedded`, or where it is: https://chat.example.
+        port: the embedded backend's; 0 takes any that is free.
+        trusted: believe it when it says that it authenticates its sockets.
+    """
+
+    allow_insecure: bool = False
+    url: str = EMBEDDED
+    port: int = Field(default=8787, ge=0, le=65535)
+    trusted: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the bot brings the backend along."""
+        return self.url == EMBEDDED
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        if url == EMBEDDED:
+            return url
+        try:
+            return check_server_url(url, allow_insecure=info.data.get("allow_insecure", False))
+        except exceptions.ValidationError as error:
+            raise ValueError(str(error)) from None
+
+
+class StorageSection(Section):
+    """`[storage]`: where accounts, keys and messages are kept, and the embedded backend's data."""
+
+    path: Path = Path("storage")
+
+
+class PluginsSection(Section):
+    """`[plugins]`: which are loaded; and a table for each, read by the plugin's own model.
+
+    Attributes:
+        load: modules, entry points, and files (`./dice.py`).
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
+
+    load: Strings = ()
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """`[plugins.NAME]` by NAME, as it stands in the file."""
+        return self.__pydantic_extra__
+
+
+class LoggingSection(Section):
+    """`[logging]`: how much is said, and where besides the terminal."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    file: Path | None = None
+
+
+class BotSettings(BaseSettings):
+    """A whole config.toml. Made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DELIMITER,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    bot: BotSection = Field(description='a table [bot] with at least name = "…"')
+    server: ServerSection = ServerSection()
+    storage: StorageSection = StorageSection()
+    plugins: PluginsSection = PluginsSection()
+    logging: LoggingSection = LoggingSection()
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file=file)
+
+    @property
+    def registers(self) -> bool:
+        """Whether the first start creates the account."""
+        return self.server.embedded if self.bot.registers is None else self.bot.registers
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the file. The one keyword argument says which file."""
+        del dotenv_settings, file_secret_settings
+        return env_settings, TomlConfigSettingsSource(settings_cls, init_settings()["file"])
+
+
+def load_settings(file: Path) -> BotSettings:
+    """Read and check a config.toml.
+
+    Raises:
+        SettingsError: it cannot be read, is not TOML, or something in it is wrong.
+    """
+    variables = _variables(os.environ)
+    problems = _unknown_sections(variables)
+    try:
+        settings = _read(file)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            problems.append(explain(details, BotSettings, file=file, variables=variables))
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _read(file: Path) -> BotSettings:
+    try:
+        with file.open("rb"):  # pydantic-settings passes over a file that is not there
+            settings = BotSettings(file)
+        return _anchored(settings, file.absolute().parent)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except SourceError as error:
+        reason = f"a variable of the environment is in the way: {error}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = f"is not TOML: {error}"
+    except RuntimeError as error:
+        reason = str(error)  # the home directory of a ~ in a path is not known
+    raise SettingsError([SettingsProblem(str(file), "", reason)])
+
+
+def _anchored(settings: BotSettings, directory: Path) -> BotSettings:
+    sections = {
+        name: section.anchored(directory)
+        for name, section in settings
+        if isinstance(section, Section)
+    }
+    return settings.model_copy(update=sections)
+
+
+def _variables(environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Return which environment variable stands for which key; those without a `__` are no keys."""
+    return {
+        tuple(name.removeprefix(_PREFIX).lower().split(_DELIMITER)): name
+        for name in environ
+        if name.startswith(_PREFIX) and _DELIMITER in name
+    }
+
+
+def _unknown_sections(variables: Mapping[tuple[str, ...], str]) -> list[SettingsProblem]:
+    known = BotSettings.model_fields
+    return [
+        SettingsProblem(variable, "", f"no such section; expected one of {', '.join(known)}")
+        for (section, *_), variable in variables.items()
+        if section not in known
+    ]
