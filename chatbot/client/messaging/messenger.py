@@ -101,7 +101,7 @@ class Messenger:
             hkdf(identity.seed, salt=bytes(32), info=b"chatbot message ids", length=32)
         )
         self.messages = MessageStorage(database, vault)
-        self.outbox = OutboxStorage(database, self.messages)
+        self.outbox = OutboxStorage(database, self.messages, me=me)
         self.watermarks = WatermarkStorage(database)
         self.peers = PeerStorage(database, vault)
         self.presence = Presence(observer.presence)

@@ -52,7 +52,8 @@ class OutboxEntry:
 class OutboxStorage:
     """Reads and writes `outbox`, and the messages behind it."""
 
-    def __init__(self, database: Database, messages: MessageStorage) -> None:
+    def __init__(self, database: Database, messages: MessageStorage, *, me: str) -> None:
+        self._me = me
         self._database = database
         self._messages = messages
 
@@ -154,11 +155,11 @@ class OutboxStorage:
         def query(connection: sqlite3.Connection) -> list[OutboxEntry]:
             rows = connection.execute(
                 f"SELECT {_COLUMNS}, {self._messages.columns} FROM outbox"  # noqa: S608
-                " JOIN messages ON messages.id = outbox.id AND messages.peer_id = outbox.recipient"
+                " JOIN messages ON messages.id = outbox.id AND messages.from_user = ?"
                 " WHERE outbox.kind = ? AND outbox.recipient = ?"
                 f" AND outbox.state IN ({_marks(states)})"
-                " AND messages.from_user <> outbox.recipient ORDER BY outbox.seq",
-                (kind, recipient, *states),
+                " ORDER BY outbox.seq",
+                (self._me, kind, recipient, *states),
             )
             return [self._entry(row) for row in rows]
 

@@ -172,6 +172,8 @@ class PeerStorage:
         self, record: PeerRecord, changes: PeerChanges, identity_state: str, now: int
     ) -> Iterable[Statement]:
         peer_id, seal = record.peer_id, self._vault.seal
+        if record.identity_key is None:  # it writes in clear: known all the same
+            yield "INSERT OR IGNORE INTO peers (peer_id, updated_at) VALUES (?, ?)", (peer_id, now)
         if changes.identity:
             capabilities = " ".join(sorted(record.capabilities))
             values = (peer_id, record.identity_key, identity_state, now, capabilities)

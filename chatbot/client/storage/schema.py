@@ -84,9 +84,10 @@ CREATE TABLE messages (
     image_data    BLOB,           -- sealed
     group_id      TEXT,
     from_username TEXT,
-    created_at    INTEGER NOT NULL,
-    UNIQUE (from_user, id, is_encrypted)
+    created_at    INTEGER NOT NULL
 );
+-- Ids of group messages are the server's and share no space with those of 1:1 messages.
+CREATE UNIQUE INDEX idx_messages_id ON messages (from_user, id, is_encrypted, ifnull(group_id, ''));
 CREATE INDEX idx_messages_peer ON messages (peer_id, timestamp);
 CREATE INDEX idx_messages_status ON messages (status);
 

@@ -59,11 +59,7 @@ class WatermarkStorage:
         """Everybody we have exchanged anything with, the latest first."""
 
         def query(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(
-                "SELECT peer_id FROM (SELECT peer_id, updated_at FROM peers UNION ALL"
-                " SELECT peer_id, max(created_at) FROM messages WHERE group_id IS NULL"
-                " GROUP BY peer_id) GROUP BY peer_id ORDER BY max(updated_at) DESC"
-            )
+            rows = connection.execute("SELECT peer_id FROM peers ORDER BY updated_at DESC")
             return [row[0] for row in rows]
 
         return await self._database.read(query)
