@@ -123,6 +123,8 @@ class Calls:
     ) -> T:
         if auth == "none":
             return await send(request)
+        if auth == "user" and not self.user_id:
+            raise exceptions.AuthenticationError("Log in first: this call needs a user id")
         token = await self._tokens.current()
         try:
             return await send(self._with_headers(request, auth, token))
@@ -133,8 +135,6 @@ class Calls:
     def _with_headers(self, request: Request, auth: Auth, token: str) -> Request:
         if auth == "token":
             return replace(request, headers={"Authorization": f"Bearer {token}"})
-        if not self.user_id:
-            raise exceptions.AuthenticationError("Log in first: this call needs a user id")
         headers = {"Authorization": f"Bearer {self.user_id}", TOKEN_HEADER: token}
         return replace(request, headers=headers)
 

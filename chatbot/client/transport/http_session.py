@@ -22,6 +22,7 @@ Errors: TypeAlias = Mapping[int, type[exceptions.WhatsAppClientError]]
 MEBIBYTE: Final = 1024 * 1024
 
 _MAX_ERROR_BODY: Final = 64 * 1024
+_CONNECTIONS: Final = 8
 _RETRY_STATUS: Final = frozenset({502, 503, 504})
 _RETRY_DELAY: Final = 0.5
 _ERRORS: Final[Errors] = {
@@ -106,7 +107,7 @@ class HttpSession:
         self._limits = limits or Limits()
         self._sleep = sleep
         self._random = random
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._open_session: aiohttp.ClientSession | None = None
 
     async def fetch(self, request: Request) -> bytes:
         """Return the body of a successful answer.
@@ -152,8 +153,8 @@ class HttpSession:
 
     async def close(self) -> None:
         """Close all connections; the session can be used again."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
+        session, self._open_session = self._open_session, None
+        if session is not None:
             await session.close()
 
     async def _attempt(self, request: Request, operation: Callable[[Request], Awaitable[T]]) -> T:
@@ -184,7 +185,7 @@ class HttpSession:
                 response.release()
 
     async def _send(self, request: Request) -> aiohttp.ClientResponse:
-        session = await self._session(reuse=request.repeatable)
+        session = await self._session()
         response = await session.request(
             request.method,
             self.server_url + request.path,
@@ -199,26 +200,21 @@ class HttpSession:
         finally:
             response.release()
 
-    async def _session(self, *, reuse: bool) -> aiohttp.ClientSession:
-        """Return the session for calls that may be repeated, or for those that may not.
+    async def _session(self) -> aiohttp.ClientSession:
+        if security.is_secure(self.server_url) and self._tls is None:
+            self._tls = await asyncio.to_thread(security.tls_context)
+        if self._open_session is None:
+            self._open_session = self._make_session()
+        return self._open_session
 
-        aiohttp by itself repeats a GET, PUT or DELETE that fails on a connection used before;
-        what must not happen twice therefore gets a connection of its own.
-        """
-        if reuse not in self._sessions:
-            if security.is_secure(self.server_url) and self._tls is None:
-                self._tls = await asyncio.to_thread(security.tls_context)
-            if reuse not in self._sessions:
-                self._sessions[reuse] = self._make_session(reuse=reuse)
-        return self._sessions[reuse]
-
-    def _make_session(self, *, reuse: bool) -> aiohttp.ClientSession:
+    def _make_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls or True, limit=8, force_close=not reuse),
+            connector=aiohttp.TCPConnector(ssl=self._tls or True, limit=_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._limits.connect, sock_read=self._limits.idle
             ),
+            middlewares=(_send_once,),
             # A compressed answer could unfold to any size before it is measured.
             auto_decompress=False,
             headers={
@@ -227,6 +223,25 @@ class HttpSession:
                 "Content-Type": "application/json",
             },
         )
+
+
+class _BrokenOffError(aiohttp.ClientError):
+    """The connection broke before an answer came."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating every GET, PUT and DELETE by itself when a connection breaks.
+
+    It does so on these two errors. What may be repeated, and after what pause, is decided here.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenOffError from error
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -28,7 +28,9 @@ from chatbot.client.transport.tokens import TokenSource
 GROUP_PAGE: Final = 200
 """How many rows of a group's history are asked for at once."""
 
-_MAX_PAGE_BYTES: Final = 64 * MEBIBYTE
+MAX_PAGE_BYTES: Final = 64 * MEBIBYTE
+"""Contents and pictures of one such page; where there are more, a smaller page is asked for."""
+
 _MAX_PAGES: Final = 10_000
 
 
@@ -270,7 +272,7 @@ class RestClient:
         async with aclosing(self._calls.stream(_get(path), wire.GroupHistoryRow, "user")) as rows:
             async for row in rows:
                 size += len(row.content) + len(row.image_data or "")
-                if size > _MAX_PAGE_BYTES and limit > 1:
+                if size > MAX_PAGE_BYTES and limit > 1:
                     break
                 page.append(row)
             else:

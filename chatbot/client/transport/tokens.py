@@ -61,7 +61,13 @@ class TokenSource:
         self._renewal: asyncio.Future[str] | None = None
 
     def set(self, token: str) -> None:
-        """Take a token that a login just gave; an empty one forgets."""
+        """Take a token that a login just gave; an empty one forgets.
+
+        Raises:
+            BackendError: it cannot go into a header, where it belongs.
+        """
+        if not token.isascii() or not token.isprintable():
+            raise exceptions.BackendError("The backend gave a token that cannot be used")
         self._token = token
         self._ends = expiry(token) if token else 0.0
 
