@@ -23,7 +23,7 @@ def unreachable(url: str, error: Exception) -> exceptions.ConnectionError:
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return exceptions.ConnectionError(
-            f"{url} does not prove its identity ({error.verify_message}): "
+            f"{url} does not prove its identity: "
             "check the server URL, its certificate and this machine's clock"
         )
     return exceptions.ConnectionError(
