@@ -222,22 +222,23 @@ def decrypt_skipped(
 
 
 def _decrypt_in_chain(state: RatchetState, header: RatchetHeader, ciphertext: bytes) -> Decryption:
-    start = state.receiving_length
-    if state.receiving_chain_key is None or header.message_number < start:
+    start, number = state.receiving_length, header.message_number
+    if state.receiving_chain_key is None or number < start:
         raise _used_key(header)
-    chain_keys = _walk(state.receiving_chain_key, start, header.message_number)
-    plaintext = _open(message_key(chain_keys[-1]), ciphertext)
+    passed, chain_key = _walk(state.receiving_chain_key, start, number)
+    chain_key, key = chain_step(chain_key)
+    plaintext = _open(key, ciphertext)
     after = RatchetState(
         state.root_key,
         state.sending_chain_key,
-        next_chain_key(chain_keys[-1]),
+        chain_key,
         state.key_pair,
         state.remote_key,
         state.sending_length,
-        header.message_number + 1,
+        number + 1,
         state.previous_sending_length,
     )
-    return Decryption(plaintext, after, _skip(header.ratchet_key, start, chain_keys))
+    return Decryption(plaintext, after, _keep(header.ratchet_key, start, passed))
 
 
 def _decrypt_with_step(
@@ -247,23 +248,25 @@ def _decrypt_with_step(
         raise DecryptionError(
             "a new ratchet key in a session that was never answered", reason="no-session"
         )
+    number = header.message_number
     _check_skip(state.receiving_length, header.previous_chain_length)
-    _check_skip(0, header.message_number)
+    _check_skip(0, number)
     dh_output = diffie_hellman(state.key_pair.secret, header.ratchet_key)
     root_key, chain_key = root_step(state.root_key, dh_output)
-    chain_keys = _walk(chain_key, 0, header.message_number)
-    plaintext = _open(message_key(chain_keys[-1]), ciphertext)
+    passed, chain_key = _walk(chain_key, 0, number)
+    chain_key, key = chain_step(chain_key)
+    plaintext = _open(key, ciphertext)
     received = RatchetState(
         root_key,
         None,
-        next_chain_key(chain_keys[-1]),
+        chain_key,
         None,
         header.ratchet_key,
         0,
-        header.message_number + 1,
+        number + 1,
         state.sending_length,
     )
-    added = _rest_of_chain(state, header) + _skip(header.ratchet_key, 0, chain_keys)
+    added = _rest_of_chain(state, header) + _keep(header.ratchet_key, 0, passed)
     return Decryption(plaintext, _start_sending(received, random), added, stepped=True)
 
 
@@ -272,7 +275,8 @@ def _rest_of_chain(state: RatchetState, header: RatchetHeader) -> tuple[SkippedK
     start, length = state.receiving_length, header.previous_chain_length
     if state.remote_key is None or state.receiving_chain_key is None or length <= start:
         return ()
-    return _skip(state.remote_key, start, _walk(state.receiving_chain_key, start, length))
+    passed, _ = _walk(state.receiving_chain_key, start, length)
+    return _keep(state.remote_key, start, passed)
 
 
 def _check_skip(start: int, number: int) -> None:
@@ -282,21 +286,27 @@ def _check_skip(start: int, number: int) -> None:
         )
 
 
-def _walk(chain_key: bytes, start: int, number: int) -> list[bytes]:
-    """The chain keys of the messages from `start` up to and including `number`."""
+def _walk(chain_key: bytes, start: int, number: int) -> tuple[list[bytes], bytes]:
+    """Advance a chain from message `start` to message `number`.
+
+    Returns:
+        The chain keys of the messages passed on the way, and that of `number`.
+    """
     _check_skip(start, number)
-    chain_keys = [chain_key]
+    passed = []
     for _ in range(start, number):
+        passed.append(chain_key)
         chain_key = next_chain_key(chain_key)
-        chain_keys.append(chain_key)
-    return chain_keys
+    return passed, chain_key
 
 
-def _skip(ratchet_key: bytes, start: int, chain_keys: list[bytes]) -> tuple[SkippedKey, ...]:
-    """Keep the keys of all messages from `start` on but the last."""
+def _keep(ratchet_key: bytes, start: int, passed: list[bytes]) -> tuple[SkippedKey, ...]:
+    """Derive the keys of messages that were passed, from number `start` on."""
+    if not passed:
+        return ()
     return tuple(
         SkippedKey(ratchet_key, number, message_key(chain_key))
-        for number, chain_key in enumerate(chain_keys[:-1], start)
+        for number, chain_key in enumerate(passed, start)
     )
 
 
