@@ -139,7 +139,11 @@ def split(
 
 def _key(parameter: Parameter) -> object:
     core = take_apart(parameter.hint).core
-    return core if core.__hash__ is not None else None
+    try:
+        hash(core)
+    except TypeError:
+        return None
+    return core
 
 
 def check_given(injections: Iterable[Injection], *, on_messages: bool, in_groups: bool) -> None:
