@@ -135,9 +135,7 @@ async def load(pipe: Connection, url: str, pairs: int, messages: int, window: in
     latencies = sorted(latency for result in results for latency in result)
     total, cpu = len(latencies), cpu_after - cpu_before
     print(f"{total} messages, {pairs} pairs, window {window}: {total / seconds:.0f} messages/s")
-    print(
-        f"backend CPU per message: {1000 * cpu / total:.3f} ms ({total / cpu:.0f} a second on one core)"
-    )
+    print(f"backend CPU: {1000 * cpu / total:.3f} ms a message, {total / cpu:.0f}/s on one core")
     for share in (0.5, 0.99):
         print(f"echo p{100 * share:.0f}: {1000 * latencies[int(share * total)]:.1f} ms")
     print(f"backend RSS at most: {peak / 1024:.0f} MB")

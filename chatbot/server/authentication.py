@@ -34,7 +34,12 @@ class Guard:
     def __init__(self, database: Database, tokens: Tokens, *, browser_compat: bool) -> None:
         self._database = database
         self._tokens = tokens
-        self.browser_compat = browser_compat
+        self._browser_compat = browser_compat
+
+    @property
+    def browser_compat(self) -> bool:
+        """Whether claims without proof are believed."""
+        return self._browser_compat
 
     def token(self, handler: UserHandler) -> Handler:
         """Calls of kind J: a token in every mode."""

@@ -61,11 +61,15 @@ class Gateway:
             await self._serve(connection, proven)
         finally:
             self._leave(connection)
-            connection.close(WSCloseCode.OK, "")
+            await self.hang_up(connection)
             await writer
             self._open.discard(connection)
             connection.gone.set()
         return socket
+
+    async def hang_up(self, connection: Connection) -> None:
+        """End a socket from which nothing more is read: what is queued goes out first."""
+        connection.close(WSCloseCode.OK, "")
 
     def make_socket(self) -> web.WebSocketResponse:
         """Return the response that becomes a socket.

@@ -21,6 +21,7 @@ from chatbot.wire import MAX_SAFE_INTEGER, InviteCreate, JoinBody
 
 _CODE_BYTES: Final = 16
 _MOST_USES: Final = 2**31 - 1
+_LONGEST_LIFE_MS: Final = MAX_SAFE_INTEGER // 2
 
 
 class Invites:
@@ -47,9 +48,9 @@ class Invites:
 
     async def _create(self, request: web.Request, user: User) -> web.StreamResponse:
         body = await self._bodies.read(request, InviteCreate)
-        if not 1 <= (body.expires_in or 1) <= MAX_SAFE_INTEGER // 2:
+        if body.expires_in is not None and not 1 <= body.expires_in <= _LONGEST_LIFE_MS:
             raise Refused(400, "expiresIn must be a positive number of milliseconds")
-        if not 1 <= (body.max_uses or 1) <= _MOST_USES:
+        if body.max_uses is not None and not 1 <= body.max_uses <= _MOST_USES:
             raise Refused(400, "maxUses must be positive")
         unit = partial(self._insert, request.match_info["id"], user, body)
         return json_response(await self._database.write(unit), 201)

@@ -61,21 +61,42 @@ class Keys:
 
     def _publish(self, user_id: str, upload: KeyUpload, connection: sqlite3.Connection) -> int:
         now = self._clock()
-        _publish_identity(connection, user_id, upload, now)
+        self.replace_identity(connection, user_id, upload, now)
         if upload.signed_prekey is not None:
             key = upload.signed_prekey
             connection.execute(
                 "INSERT OR REPLACE INTO signed_prekeys VALUES (?, ?, ?, ?, ?)",
                 (user_id, key.key_id, key.public_key, key.signature, now),
             )
+        added = self.add_one_time_prekeys(connection, user_id, upload, now)
+        if _count_unused(connection, user_id) > self._limits.prekeys_per_user:
+            raise Refused(400, f"More than {self._limits.prekeys_per_user} one-time prekeys")
+        return added
+
+    def replace_identity(
+        self, connection: sqlite3.Connection, user_id: str, upload: KeyUpload, now: int
+    ) -> None:
+        """Publish the identity; the prekeys of another one are of no use with it and go."""
+        row = connection.execute(
+            "SELECT identity_key FROM identities WHERE user_id = ?", (user_id,)
+        ).fetchone()
+        if row is not None and row["identity_key"] != upload.identity_key:
+            connection.execute("DELETE FROM one_time_prekeys WHERE user_id = ?", (user_id,))
+            connection.execute("DELETE FROM signed_prekeys WHERE user_id = ?", (user_id,))
+        store_identity(connection, user_id, upload, now)
+
+    def add_one_time_prekeys(
+        self, connection: sqlite3.Connection, user_id: str, upload: KeyUpload, now: int
+    ) -> int:
+        """Add the new ones and return how many that were.
+
+        An id that was handed out stays used: a repeated upload must not bring it back.
+        """
         added = connection.executemany(
-            # An id that was handed out stays used: a repeated upload must not bring it back.
             "INSERT INTO one_time_prekeys (user_id, key_id, public_key, created_at)"
             " VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [(user_id, key.key_id, key.public_key, now) for key in upload.one_time_prekeys],
         ).rowcount
-        if _count_unused(connection, user_id) > self._limits.prekeys_per_user:
-            raise Refused(400, f"More than {self._limits.prekeys_per_user} one-time prekeys")
         return max(0, added)
 
     async def _status(self, _request: web.Request, user: User) -> web.StreamResponse:
@@ -134,16 +155,10 @@ def _is_fingerprint(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_FINGERPRINT and text.isascii() and text.isprintable()
 
 
-def _publish_identity(
+def store_identity(
     connection: sqlite3.Connection, user_id: str, upload: KeyUpload, now: int
 ) -> None:
-    row = connection.execute(
-        "SELECT identity_key FROM identities WHERE user_id = ?", (user_id,)
-    ).fetchone()
-    if row is not None and row["identity_key"] != upload.identity_key:
-        # The old identity's prekeys are of no use with the new one.
-        connection.execute("DELETE FROM one_time_prekeys WHERE user_id = ?", (user_id,))
-        connection.execute("DELETE FROM signed_prekeys WHERE user_id = ?", (user_id,))
+    """Write the row of an identity over what was there."""
     connection.execute(
         "INSERT OR REPLACE INTO identities VALUES (?, ?, ?, ?, ?)",
         (user_id, upload.identity_key, upload.signing_key, upload.fingerprint, now),
@@ -190,7 +205,7 @@ def _take_bundle(connection: sqlite3.Connection, user_id: str) -> Row:
 def _take_one_time_prekey(connection: sqlite3.Connection, user_id: str) -> Row | None:
     row = connection.execute(
         "SELECT key_id AS keyId, public_key AS publicKey FROM one_time_prekeys"
-        " WHERE user_id = ? AND used = 0 ORDER BY key_id LIMIT 1",
+        " WHERE user_id = ? AND used = 0 ORDER BY created_at, key_id LIMIT 1",
         (user_id,),
     ).fetchone()
     if row is None:

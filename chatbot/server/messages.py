@@ -210,10 +210,7 @@ class Messages:
 
     async def _update_status(self, request: web.Request, user: User | None) -> web.StreamResponse:
         body = await self._bodies.read(request, StatusBatchBody)
-        if not body.message_ids:
-            raise Refused(400, "No message IDs provided")
-        if len(body.message_ids) > MAX_STATUS_IDS:
-            raise Refused(400, f"Too many message IDs (at most {MAX_STATUS_IDS})")
+        self.check_batch(body)
         unit = partial(
             advance_status,
             ids=body.message_ids,
@@ -222,6 +219,13 @@ class Messages:
             now=self._clock(),
         )
         return json_response({"success": True, "updated": await self._database.write(unit)})
+
+    def check_batch(self, body: StatusBatchBody) -> None:
+        """Raise 400 for a status update of none or too many."""
+        if not body.message_ids:
+            raise Refused(400, "No message IDs provided")
+        if len(body.message_ids) > MAX_STATUS_IDS:
+            raise Refused(400, f"Too many message IDs (at most {MAX_STATUS_IDS})")
 
 
 def advance_status(

@@ -49,7 +49,7 @@ CREATE TABLE one_time_prekeys (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, key_id)
 ) WITHOUT ROWID;
-CREATE INDEX unused_prekeys ON one_time_prekeys (user_id, key_id) WHERE used = 0;
+CREATE INDEX unused_prekeys ON one_time_prekeys (user_id, created_at, key_id) WHERE used = 0;
 
 CREATE TABLE verifications (
     user_id TEXT NOT NULL REFERENCES users (id),
