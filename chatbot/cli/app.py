@@ -17,6 +17,7 @@ from chatbot.version import __version__
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "serve": "Run a backend until Ctrl-C.",
+        "chat": "Talk to somebody, or to a bot.",
         "check": "Validate configurations and the plugins they list; connect to nothing.",
     }
 )
