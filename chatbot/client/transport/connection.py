@@ -65,6 +65,8 @@ class Connection(asyncio.Protocol):
             and bytes that may wait to be sent before another message is taken.
     """
 
+    _transport: asyncio.Transport
+
     def __init__(
         self,
         url: str,
@@ -81,7 +83,6 @@ class Connection(asyncio.Protocol):
         self._headers = headers
         self._max_frame = max_frame
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._response: asyncio.Future[Response] = self._loop.create_future()
         self._fragments = bytearray()
         self._batched = 0
@@ -136,8 +137,7 @@ class Connection(asyncio.Protocol):
         try:
             await self._response
         except BaseException:
-            if self._transport is not None:
-                self._transport.abort()
+            self._transport.abort()
             raise
 
     def header(self, name: str) -> str | None:
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
                 backend does not take it as fast as it comes. Nothing of `message` was sent.
             ValidationError: the message is larger than any may be.
         """
-        if self.ended.done() or self._transport is None:
+        if self.ended.done():
             raise exceptions.ConnectionError("The connection to the backend has ended")
         if len(message) > self._max_frame:
             raise exceptions.ValidationError(f"A message is larger than {self._max_frame} bytes")
@@ -178,8 +178,6 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close, politely for a second, then for good. Nothing is received any more."""
-        if self._transport is None:
-            return
         if self._websocket.state is State.OPEN:
             self._websocket.send_close(CloseCode.NORMAL_CLOSURE)
             self._flush()
@@ -199,9 +197,8 @@ class Connection(asyncio.Protocol):
             self._response.set_exception(self._refusal())
             self._response.exception()  # who opened may have given up: no complaint about that
         self._mark_ended()
-        if self._transport is not None:
-            self._flush()
-            self._transport.close()
+        self._flush()
+        self._transport.close()
 
     # ------------------------------------------------------------ called by asyncio
 
@@ -227,6 +224,8 @@ class Connection(asyncio.Protocol):
         if (failed or self._websocket.state >= State.CLOSING) and not self.ended.done():
             self.end()
         self._flush()
+        if self._transport.get_write_buffer_size() > 2 * self._max_frame:
+            self._transport.abort()  # it sends pings, but does not read what they are answered
 
     def eof_received(self) -> None:
         """Let asyncio close the transport."""
@@ -263,7 +262,7 @@ class Connection(asyncio.Protocol):
         self._batched = 0
         # An empty chunk is the library's mark for half-closing; we only ever close both halves.
         chunks = [chunk for chunk in self._websocket.data_to_send() if chunk]
-        if chunks and self._transport is not None and not self._transport.is_closing():
+        if chunks and not self._transport.is_closing():
             self._transport.writelines(chunks)
 
     def _mark_ended(self) -> None:

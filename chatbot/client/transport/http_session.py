@@ -22,7 +22,8 @@ Errors: TypeAlias = Mapping[int, type[exceptions.WhatsAppClientError]]
 MEBIBYTE: Final = 1024 * 1024
 
 _MAX_ERROR_BODY: Final = 64 * 1024
-_CONNECTIONS: Final = 8
+_CONNECTIONS: Final = 16
+_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _RETRY_STATUS: Final = frozenset({502, 503, 504})
 _RETRY_DELAY: Final = 0.5
 _ERRORS: Final[Errors] = {
@@ -61,7 +62,7 @@ class Limits:
 
     Attributes:
         connect: seconds for a connection to come about.
-        total: seconds for a whole ordinary exchange, one attempt of it.
+        total: seconds for one attempt: of an ordinary answer all, of a streamed one the head.
         idle: seconds that a streamed answer may stand still.
         stream: seconds spent waiting for a streamed answer, the reader's own time not counted.
         body: bytes of an ordinary answer.
@@ -123,7 +124,7 @@ class HttpSession:
 
         Hand it to `chunks`, which closes it.
         """
-        return await self._attempt(request, self._send)
+        return await self._attempt(request, self._open_once)
 
     async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         """Give the body of an opened answer piece by piece, no faster than it is taken.
@@ -166,7 +167,7 @@ class HttpSession:
                 failure: Exception = unreachable(self.server_url, error)
                 failure.__cause__ = error
                 again = not isinstance(error, ssl.SSLCertVerificationError) and (
-                    request.repeatable or isinstance(error, aiohttp.ClientConnectorError)
+                    request.repeatable or isinstance(error, _NEVER_SENT)
                 )
             except exceptions.BackendError as error:
                 failure = error
@@ -183,6 +184,10 @@ class HttpSession:
                 return await _read(response, self._limits.body)
             finally:
                 response.release()
+
+    async def _open_once(self, request: Request) -> aiohttp.ClientResponse:
+        async with asyncio.timeout(self._limits.total):
+            return await self._send(request)
 
     async def _send(self, request: Request) -> aiohttp.ClientResponse:
         session = await self._session()

@@ -9,6 +9,7 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from random import random as uniform
 from typing import Any, TypeVar
 
@@ -146,12 +147,12 @@ class WebSocketClient:
             AuthenticationError: the backend refuses the login.
             ConnectionError: it cannot be reached, or does not deliver to us.
         """
-        if self._supervisor is None:
+        if self._supervisor is None or self._supervisor.done():
             self._first = asyncio.get_running_loop().create_future()
             if not wait:
                 self._first.set_result(None)
             self._supervisor = asyncio.create_task(self._stay_connected(patient=not wait))
-            self._supervisor.add_done_callback(self._gave_up)
+            self._supervisor.add_done_callback(partial(self._gave_up, self._first))
         first = self._first
         try:
             await asyncio.wait({first})
@@ -165,7 +166,6 @@ class WebSocketClient:
         if (supervisor := self._supervisor) is not None:
             supervisor.cancel()
             await asyncio.wait({supervisor})
-        self._set_state("disconnected")
 
     def send_nowait(self, kind: str, payload: msgspec.Struct | dict[str, Any]) -> None:
         """Hand a frame to the socket. Frames leave in the order of the calls, in few packets.
@@ -250,14 +250,13 @@ class WebSocketClient:
         if loop.time() - began >= self._stable:
             self._backoff.reset()
 
-    def _gave_up(self, supervisor: asyncio.Task[None]) -> None:
-        """Tell why the supervisor ended: whoever waits in `connect`, else `on_fatal`."""
-        self._supervisor = None
+    def _gave_up(self, first: asyncio.Future[None], supervisor: asyncio.Task[None]) -> None:
+        """Tell why a supervisor ended: whoever waits in `connect`, else `on_fatal`."""
         self._set_state("disconnected")
         error = _reason(supervisor)
-        if not self._first.done():
-            self._first.set_exception(error)
-            self._first.exception()  # nobody may be waiting any more
+        if not first.done():
+            first.set_exception(error)
+            first.exception()  # nobody may be waiting any more
         elif not supervisor.cancelled():
             _tell(self._on_fatal, error)
 

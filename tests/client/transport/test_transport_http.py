@@ -153,6 +153,12 @@ async def test_an_error_becomes_ours_with_the_backends_words(
         assert "some-token" not in str(caught.value)
 
 
+async def test_a_refusal_without_words() -> None:
+    async with calling(say(401, text="")) as (_, rest):
+        with pytest.raises(exceptions.AuthenticationError, match="/api/auth/login: not authorized"):
+            await rest.login("me", "password")
+
+
 async def test_an_unknown_path_is_answered_in_plain_text() -> None:
     async with calling(say(404, text="Not found")) as (_, rest):
         with pytest.raises(exceptions.BackendError, match="GET /api/groups: HTTP 404") as caught:
@@ -374,6 +380,12 @@ async def test_a_history_that_cannot_be_opened_is_asked_for_again() -> None:
 
 async def test_a_history_that_stands_still() -> None:
     async with calling(stream(b"[" + row(), end=stall), limits={"idle": 0.1}) as (_, rest):
+        with pytest.raises(exceptions.ConnectionError, match="no answer in time"):
+            await history(rest)
+
+
+async def test_a_history_that_never_begins() -> None:
+    async with calling(stall, limits={"total": 0.1, "attempts": 1}) as (_, rest):
         with pytest.raises(exceptions.ConnectionError, match="no answer in time"):
             await history(rest)
 

@@ -388,6 +388,19 @@ async def test_a_backend_that_does_not_read_costs_bounded_memory(double: SocketD
         assert numbers == [*range(accepted), "last"]
 
 
+async def test_pings_that_nobody_reads_the_answers_of_cost_bounded_memory(
+    double: SocketDouble,
+) -> None:
+    watched = Watched(double, max_frame=10_000)
+    async with watched as client:
+        await client.connect()
+        double.socket.transport.pause_reading()
+        pings = b"\x89\x7d" + b"x" * 125
+        for _ in range(100):
+            double.socket.transport.write(pings * 1000)
+        await watched.reach("connecting", "connected", *AGAIN)
+
+
 # ---------------------------------------------------------------- losing and finding
 
 
@@ -556,7 +569,7 @@ async def test_a_socket_that_hears_other_things_is_not_deaf(double: SocketDouble
         for _ in range(6):
             await asyncio.sleep(0.05)  # as echoes of what was sent before the probe trickle in
             await double.send("message", {})
-        assert client.state == "connected"
+        assert watched.states == ["connecting", "connected"]
         await watched.reach("connecting", "connected", *AGAIN)
 
 
@@ -591,6 +604,17 @@ async def test_closing_needs_no_answer_and_leaves_nothing_behind(double: SocketD
     assert not mine
     await watched.client.close()
     assert watched.states == ["connecting", "connected", "disconnected"]
+
+
+async def test_closing_at_once(double: SocketDouble) -> None:
+    watched = Watched(double)
+    connecting = asyncio.create_task(watched.client.connect())
+    await asyncio.sleep(0)
+    await watched.client.close()
+    with pytest.raises(exceptions.ConnectionError, match="closed"):
+        await connecting
+    await watched.client.connect()
+    await watched.client.close()
 
 
 async def test_closing_while_connecting(double: SocketDouble) -> None:
