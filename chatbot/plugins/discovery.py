@@ -98,11 +98,7 @@ def _find_again(found: Found, keep: Collection[str]) -> Found:
     else:
         imported = import_afresh(module.__name__, keep)
         attribute = _entry_point(found.listed).partition(":")[2]
-    try:
-        return _declared(found.listed, imported, attribute)
-    except BaseException:
-        imported.roll_back()
-        raise
+    return _declared(found.listed, imported, attribute)
 
 
 def _is_path(listed: str) -> bool:
@@ -115,10 +111,19 @@ def _entry_point(listed: str) -> str:
 
 
 def _declared(listed: str, imported: Imported, attribute: str) -> Found:
-    target: Any = imported.module
-    for part in filter(None, attribute.split(".")):
-        target = getattr(target, part)
-    hooks = _hooks(target)
+    try:
+        target: Any = imported.module
+        for part in filter(None, attribute.split(".")):
+            target = getattr(target, part)
+        hooks = _hooks(target)
+        return Found(listed, _declaration(hooks), hooks, imported)
+    except BaseException:
+        imported.roll_back()
+        raise
+
+
+def _declaration(hooks: object) -> Plugin:
+    """What the hooks declare; a manager of its own sees whether they fit their specifications."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(hooks)
@@ -126,7 +131,7 @@ def _declared(listed: str, imported: Imported, attribute: str) -> Found:
     plugin = manager.hook.chatbot_declare()
     if not isinstance(plugin, Plugin):
         raise DeclarationError(f"chatbot_declare returned {type(plugin).__name__}, not a Plugin")
-    return Found(listed, plugin, hooks, imported)
+    return plugin
 
 
 def _hooks(target: Any) -> object:

@@ -55,7 +55,8 @@ def import_named(name: str) -> Imported:
     importlib.invalidate_caches()
     module = importlib.import_module(name)
     added = _family_now(lambda other: _is_below(other, root) and other not in before)
-    return Imported(module, {**added, name: module})
+    replaced = {name: module} if name in before else {}
+    return Imported(module, {**added, name: module}, replaced)
 
 
 def import_file(path: Path) -> Imported:

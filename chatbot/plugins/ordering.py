@@ -27,19 +27,19 @@ def in_order(plugins: Mapping[str, Plugin]) -> tuple[tuple[str, ...], tuple[Prob
 class _Sorter:
     """Depth first; a plugin that is met again on its own way up closes a cycle."""
 
-    __slots__ = ("_plugins", "_seen", "ordered", "problems")
+    __slots__ = ("_circular", "_plugins", "_seen", "ordered", "problems")
 
     def __init__(self, plugins: Mapping[str, Plugin]) -> None:
         self._plugins = plugins
         self._seen: dict[str, bool] = {}
+        self._circular: set[str] = set()
         self.ordered: list[str] = []
         self.problems: list[Problem] = []
 
     def visit(self, name: str, way: tuple[str, ...]) -> bool:
         """Put `name` behind what it requires; whether that was possible."""
         if name in way:
-            circle = " -> ".join((*way[way.index(name) :], name))
-            self._report(name, f"requires itself: {circle}")
+            self._report_circle(way[way.index(name) :])
             return False
         if name not in self._seen:
             usable = [self._follow(name, other, (*way, name)) for other in self._required(name)]
@@ -57,9 +57,14 @@ class _Sorter:
             return False
         if self.visit(other, way):
             return True
-        if other not in way:
+        if name not in self._circular:
             self._report(name, f"requires {other!r}, which cannot be used")
         return False
+
+    def _report_circle(self, members: tuple[str, ...]) -> None:
+        for name in members:
+            self._report(name, f"requires itself: {' -> '.join((*members, members[0]))}")
+        self._circular.update(members)
 
     def _report(self, name: str, message: str) -> None:
         self.problems.append(Problem(name, message, self._plugins[name].source))
