@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot.client.transport.json_stream import ArraySplitter, JsonStreamError
@@ -33,6 +33,7 @@ def split(parts: list[bytes], splitter: ArraySplitter | None = None) -> list[byt
     return elements
 
 
+@settings(max_examples=50)
 @given(st.lists(JSON), CUTS, st.sampled_from([None, 1, 4]), st.booleans())
 def test_gives_what_json_gives(
     rows: list[Any], cuts: list[int], indent: int | None, ascii_only: bool
