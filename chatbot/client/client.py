@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from chatbot.client.account import Account
 from chatbot.client.api.messages import MessagesApi
@@ -21,6 +21,9 @@ from chatbot.client.storage.message_storage import InboxEntry
 from chatbot.client.storage.paths import AccountIndex
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import Account as AccountBody
+
+if TYPE_CHECKING:
+    from chatbot.client.settings import ClientSettings  # pydantic is heavy: not for everybody
 
 MIN_USERNAME: Final = 3
 MAX_USERNAME: Final = 100
@@ -70,6 +73,17 @@ class WhatsAppClient(EventHandlers, MessagesApi, VerificationApi):
         self._consumer = consumer
         self._clock = clock
         self._open_account: Account | None = None
+
+    @classmethod
+    def from_settings(cls, settings: ClientSettings, **arguments: Any) -> Self:
+        """A client as the settings say; `arguments` are those of the class."""
+        return cls(
+            settings.server.url,
+            settings.storage.path,
+            settings.connection.auto_connect,
+            options=settings.options(),
+            **arguments,
+        )
 
     def __repr__(self) -> str:
         who = "logged out" if self._open_account is None else self._open_account.user.username

@@ -36,6 +36,8 @@ from .sending import Sender
 NOTICE_INTERVAL: Final = 60_000
 """At most one healing notice per peer in that time (ms), PROTOCOL.md 4.2.9."""
 
+HEAL_NOTICE: Final = "⚠️ Your last message could not be decrypted. Please send it again."
+
 DAY: Final = 86_400_000
 
 logger = logging.getLogger(__name__)
@@ -50,13 +52,15 @@ class MessagingOptions:
             which leaves healing to our next message.
         identity_policy: what happens when a peer's identity changes.
         use_one_time_prekeys: whether DH4 takes part in the sessions we open.
+        session_timeout: age (ms) at which an unused session is not sent in any more.
         history_age: how old (ms) a missed message may be and still be handled.
         outbox_age: how long (ms) a message waits for a peer that is offline.
     """
 
-    heal_notice: str | None = "⚠️ Your last message could not be decrypted. Please send it again."
+    heal_notice: str | None = HEAL_NOTICE
     identity_policy: IdentityPolicy = "tofu"
     use_one_time_prekeys: bool = False
+    session_timeout: int = 30 * DAY
     history_age: int = 30 * DAY
     outbox_age: int = 7 * DAY
 
