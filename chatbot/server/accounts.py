@@ -71,21 +71,23 @@ class Accounts:
         return json_response(self._account(row))
 
     async def _authenticate(self, credentials: Credentials, address: str) -> sqlite3.Row:
+        if len(credentials.username) > _LONGEST_NAME:
+            raise _wrong_credentials()
         # Names are public (the list of users), so an unknown one need not take as long.
         row = await self._database.read(partial(_find_account, username=credentials.username))
         self._failures.attempt(credentials.username, address)
         if row is None or not await self._passwords.verify(
             row["password_hash"], credentials.password[: _LONGEST_PASSWORD + 1]
         ):
-            raise Refused(401, "Invalid username or password")
+            raise _wrong_credentials()
         self._failures.succeeded(credentials.username, address)
         return row
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         pages = read_pages(
             self._database,
-            "SELECT 0 AS page, seq, id, username, avatar, last_seen AS lastSeen FROM users"
-            " WHERE (0, seq) > (?, ?) ORDER BY seq",
+            "SELECT seq, 0, id, username, avatar, last_seen AS lastSeen FROM users"
+            " WHERE (seq, 0) > (?, ?) ORDER BY seq",
             (),
             (0, 0),
         )
@@ -125,6 +127,10 @@ def promote(connection: sqlite3.Connection, username: str) -> None:
 def touch_last_seen(connection: sqlite3.Connection, user_id: str, now: int) -> None:
     """Note that the user was here."""
     connection.execute("UPDATE users SET last_seen = ? WHERE id = ?", (now, user_id))
+
+
+def _wrong_credentials() -> Refused:
+    return Refused(401, "Invalid username or password")
 
 
 def _check_credentials(credentials: Credentials, limits: Limits) -> None:

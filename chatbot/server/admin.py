@@ -19,8 +19,8 @@ from chatbot.wire import RoleBody, UserPermissionsBody, UserStatusBody
 _ROLES: Final = frozenset({"user", "admin"})
 
 _LIST: Final = (
-    "SELECT 0 AS page, seq, id, username, avatar, last_seen AS lastSeen, role, is_active,"
-    " can_send_images, created_at FROM users WHERE (0, seq) > (?, ?) ORDER BY seq"
+    "SELECT seq, 0, id, username, avatar, last_seen AS lastSeen, role, is_active,"
+    " can_send_images, created_at FROM users WHERE (seq, 0) > (?, ?) ORDER BY seq"
 )
 
 

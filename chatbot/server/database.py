@@ -128,6 +128,10 @@ class Database:
         self._wake.set()
         return future
 
+    def note(self, unit: Unit[object]) -> None:
+        """Queue a `unit` that nobody waits for; should it fail, the log says so."""
+        self.submit(unit).add_done_callback(_log_failure)
+
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` and return its result once it is on the disk."""
         return await self.submit(unit)
@@ -155,7 +159,7 @@ class Database:
         error: Exception | None = None
         try:
             await self._writer.run(partial(_run_batch, batch))
-        except sqlite3.Error as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             _log.error("The database refused %d changes: %s", len(batch), problem)
             error = problem
         for waiting in batch:
@@ -171,6 +175,11 @@ def _run_batch(batch: Sequence[_Waiting], connection: sqlite3.Connection) -> Non
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _log_failure(future: asyncio.Future[Any]) -> None:
+    if error := future.exception():
+        _log.warning("A change was not made: %s", error)
 
 
 def _create_private(path: Path) -> str:

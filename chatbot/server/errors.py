@@ -8,6 +8,8 @@ from typing import Final
 INVALID_FRAME: Final = "Invalid message format"
 """What any frame that cannot be served is answered with (PROTOCOL.md 3)."""
 
+NOT_FOUND: Final = 404
+
 
 class ServerError(Exception):
     """The backend cannot start or go on: the text says what stands in the way and what to do."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import Final
 
@@ -23,8 +22,6 @@ from chatbot.wire import AUTHENTICATED_SOCKETS_HEADER
 
 _PING_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -100,7 +97,7 @@ class Gateway:
         if user is None:
             return
         self._presence.join(user, connection)
-        await self._database.write(partial(touch_last_seen, user_id=user.id, now=self._clock()))
+        self._database.note(partial(touch_last_seen, user_id=user.id, now=self._clock()))
         await self._read_frames(connection, user)
 
     async def _authenticate(self, connection: Connection, proven: str | None) -> User | None:
@@ -142,6 +139,5 @@ class Gateway:
 
     def _leave(self, connection: Connection) -> None:
         if self._presence.leave(connection) and connection.user is not None:
-            self._database.submit(
-                partial(touch_last_seen, user_id=connection.user.id, now=self._clock())
-            )
+            now = self._clock()
+            self._database.note(partial(touch_last_seen, user_id=connection.user.id, now=now))

@@ -29,7 +29,6 @@ _LONGEST_NAME: Final = 200
 _LONGEST_DESCRIPTION: Final = 4096
 _PAGE: Final = 200
 _LARGEST_PAGE: Final = 1000
-_PAGE_BYTES: Final = 64 * 1024 * 1024
 
 _GROUP: Final = (
     "g.id, g.name, g.description, g.avatar, g.owner_id, g.created_at, g.updated_at, g.settings"
@@ -40,7 +39,7 @@ _HISTORY: Final = (
     "SELECT m.id, m.group_id, m.from_user, m.content, m.timestamp, m.type,"
     " m.image_data AS imageData, m.system_event, m.metadata, u.username AS from_username"
     " FROM group_messages m JOIN users u ON u.id = m.from_user"
-    " WHERE m.group_id = ? AND m.timestamp >= ? AND m.timestamp > ? AND m.timestamp < ?"
+    " WHERE m.group_id = ? AND m.timestamp >= ? AND m.timestamp < ?"
     " ORDER BY m.timestamp {order} LIMIT ?"
 )
 
@@ -182,6 +181,7 @@ class Groups:
             _read_history,
             group_id=request.match_info["id"],
             user_id=user.id,
+            max_bytes=self._limits.group_page_bytes,
             limit=_PAGE if limit is None else max(1, min(limit, _LARGEST_PAGE)),
             before=query_integer(request, "before"),
             after=query_integer(request, "after"),
@@ -204,6 +204,7 @@ def _read_history(
     *,
     group_id: str,
     user_id: str,
+    max_bytes: int,
     limit: int,
     before: int | None,
     after: int | None,
@@ -218,8 +219,7 @@ def _read_history(
         _HISTORY.format(order="ASC" if forward else "DESC"),
         (
             group_id,
-            membership.joined_at,
-            -1 if after is None else after,
+            max(membership.joined_at, 0 if after is None else after + 1),
             MAX_SAFE_INTEGER if before is None else before,
             limit,
         ),
@@ -228,7 +228,7 @@ def _read_history(
     size = 0
     for row in cursor:
         size += len(row["content"]) + len(row["imageData"] or "")
-        if rows and size > _PAGE_BYTES:
+        if rows and size > max_bytes:
             break
         rows.append(_history_row(row))
     return rows if forward else rows[::-1]

@@ -60,6 +60,7 @@ class Limits:
         prekeys_per_user: unused one-time prekeys of one account.
         group_members: of one group, whatever its settings say.
         group_invites: of one group at one time.
+        group_page_bytes: of a page of a group's history, unless a single row is larger.
     """
 
     connections: int = 4096
@@ -82,6 +83,7 @@ class Limits:
     prekeys_per_user: int = 1000
     group_members: int = 1024
     group_invites: int = 100
+    group_page_bytes: int = 64 * _MIB
 
 
 class FailedLogins:

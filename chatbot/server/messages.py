@@ -38,7 +38,7 @@ _LONGEST_ID: Final = 256
 _LONGEST_IMAGE: Final = MAX_IMAGE_BYTES * 4 // 3 + 100
 
 _HISTORY: Final = (
-    "SELECT timestamp AS page, seq, id, from_user AS fromUser, to_user AS toUser, content,"
+    "SELECT timestamp, seq, id, from_user AS fromUser, to_user AS toUser, content,"
     " timestamp, status, read_at AS readAt, type, image_data AS imageData, encrypted"
     " FROM messages WHERE pair = ? AND (timestamp, seq) > (?, ?) ORDER BY timestamp, seq"
 )
@@ -47,7 +47,7 @@ _STORE: Final = (
     "INSERT INTO messages (pair, id, from_user, to_user, content, timestamp, status, read_at,"
     " type, encrypted, image_data)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (to_user, id, from_user) DO UPDATE SET status = 'delivered'"
+    " ON CONFLICT (id, to_user, from_user) DO UPDATE SET status = 'delivered'"
     " WHERE status = 'sent' AND excluded.status = 'delivered'"
 )
 
@@ -118,8 +118,8 @@ class Message:
         """Write what became of it after all, unless more has happened since."""
         connection.execute(
             "UPDATE messages SET status = ?"
-            " WHERE to_user = ? AND id = ? AND from_user = ? AND status = ?",
-            (status, self.to_user, self.id, self.from_user, self.status),
+            " WHERE id = ? AND to_user = ? AND from_user = ? AND status = ?",
+            (status, self.id, self.to_user, self.from_user, self.status),
         )
 
     def payload(self, status: str) -> Row:

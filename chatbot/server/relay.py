@@ -109,7 +109,7 @@ class Relay:
             raise Refused(401, unauthorized().text, closes=True)
         user = await self._database.read(partial(find_user, user_id=claimed))
         if user is None:
-            raise Refused(404, "User not found", closes=True)
+            raise Refused(401, "User not found", closes=True)
         if not user.is_active:
             raise disabled_sender()
         return user
@@ -147,7 +147,7 @@ class Relay:
         sender.send(encode_frame("message", message.payload(status)))
         if status != message.status:
             # They came or went while it was being written.
-            self._database.submit(partial(message.correct_status, status=status))
+            self._database.note(partial(message.correct_status, status=status))
 
     def _typing(self, sender: Connection, user: User, frame: TypingFrame, _: Raw) -> None:
         payload = {"from": user.id, "username": user.username, "typing": frame.typing}
@@ -175,7 +175,7 @@ class Relay:
         )
         answer = encode_frame("read", {"messageIds": frame.message_ids, "readBy": user.id})
         author = frame.to
-        reader.after(stored, len(raw), lambda _count: _ignore(self._presence.send(author, answer)))
+        reader.after(stored, len(raw), lambda _count: self._presence.send(author, answer))
 
     def _forward(
         self, sender: Connection, to: str | None, kind: str, payload: dict[str, Any]
@@ -183,7 +183,7 @@ class Relay:
         if to is None:
             raise invalid_frame()
         frame = encode_frame(kind, payload)
-        sender.then(lambda: _ignore(self._presence.send(to, frame)))
+        sender.then(partial(self._presence.send, to, frame))
 
     # ------------------------------------------------------------ groups
 
@@ -231,7 +231,7 @@ class Relay:
         if len(raw) > _LARGEST_EVENT:
             raise invalid_frame()
         event = msgspec.json.encode({"type": "group_event", "payload": raw})
-        self._tell_members(sender, user, frame.group_id, event, himself=True)
+        self._tell_members(sender, user, frame.group_id, event, include_sender=True)
 
     def _tell_members(
         self,
@@ -240,7 +240,7 @@ class Relay:
         group_id: str,
         frame: bytes,
         *,
-        himself: bool = False,
+        include_sender: bool = False,
     ) -> None:
         readers: asyncio.Future[list[str]] = self._database.submit(
             partial(readers_of, group_id=group_id, user_id=user.id)
@@ -248,7 +248,7 @@ class Relay:
 
         def tell(members: list[str]) -> None:
             self._presence.send_all(
-                (member for member in members if himself or member != user.id), frame
+                (member for member in members if include_sender or member != user.id), frame
             )
 
         sender.after(readers, len(frame), tell)
@@ -258,7 +258,3 @@ def _kind(
     frame: type[FrameT], serve: Callable[[Connection, User, FrameT, Raw], None]
 ) -> _Kind[FrameT]:
     return _Kind(msgspec.json.Decoder(frame), serve)
-
-
-def _ignore(_sent: bool) -> None:
-    """Whether anybody was there is nothing to the sender."""

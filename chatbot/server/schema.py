@@ -74,7 +74,7 @@ CREATE TABLE messages (
     content TEXT NOT NULL,
     image_data TEXT
 );
-CREATE UNIQUE INDEX message_ids ON messages (to_user, id, from_user);
+CREATE UNIQUE INDEX message_ids ON messages (id, to_user, from_user);
 CREATE INDEX conversations ON messages (pair, timestamp);
 
 CREATE TABLE chat_groups (

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from chatbot.server.errors import INVALID_FRAME, Refused
+from chatbot.server.errors import INVALID_FRAME, NOT_FOUND, Refused
 from chatbot.server.limits import Limits
 from chatbot.server.users import User
 from chatbot.wire import encode_frame
@@ -99,7 +99,8 @@ class Connection:
             _log.error("A frame failed", exc_info=error)
             self.send_error(INVALID_FRAME)
             return
-        self.send_error(error.text)
+        # The protocol does not tell what is not there apart from what makes no sense.
+        self.send_error(INVALID_FRAME if error.status == NOT_FOUND else error.text)
         if error.closes:
             self.close(WSCloseCode.POLICY_VIOLATION, "Refused")
 
@@ -148,7 +149,7 @@ class Connection:
 
     # ------------------------------------------------------------ the order of effects
 
-    def after(self, stored: asyncio.Future[T], size: int, effect: Callable[[T], None]) -> None:
+    def after(self, stored: asyncio.Future[T], size: int, effect: Callable[[T], object]) -> None:
         """Run `effect` with the result of `stored`, or tell the client why there is none.
 
         Args:
@@ -172,7 +173,7 @@ class Connection:
 
         stored.add_done_callback(settle)
 
-    def then(self, effect: Callable[[], None]) -> None:
+    def then(self, effect: Callable[[], object]) -> None:
         """Run `effect` behind everything that waits for the disk already."""
         if self._tail is None:
             effect()

@@ -94,7 +94,8 @@ async def test_two_racing_for_a_username(backend: RawBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("username", "password"), [("alice", "wrong password"), ("nobody", PASSWORD)]
+    ("username", "password"),
+    [("alice", "wrong password"), ("nobody", PASSWORD), ("x" * 101, PASSWORD)],
 )
 async def test_wrong_credentials(
     backend: RawBackend, alice: Person, username: str, password: str

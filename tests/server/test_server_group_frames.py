@@ -103,7 +103,7 @@ async def test_strangers_are_not_heard(room: Room) -> None:
 async def test_an_unknown_group(room: Room) -> None:
     await room.alice.send("group_message", groupId="unknown", content="hello?")
 
-    assert await room.alice.pending() == [("error", {"message": "Group not found"})]
+    assert await room.alice.pending() == [("error", {"message": "Invalid message format"})]
 
 
 async def test_only_admins_speak_where_that_is_set(room: Room, alice: Person) -> None:

@@ -230,8 +230,7 @@ async def test_a_message_that_cannot_be_served(
     payload = {"to": bob.id, "content": "hello", "messageType": "text", **changes}
     async with alice.online() as sender, bob.online() as recipient:
         await sender.send("message", **payload)
-        kind, _ = await sender.next_but("online")
-        assert kind == "error"
+        assert await sender.next_but("online") == INVALID
         await say(sender, bob, "still here")
         assert (await recipient.next("message"))["content"] == "still here"
 
