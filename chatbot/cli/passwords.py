@@ -100,9 +100,9 @@ def generate_password_file(file: Path) -> bool:
     try:
         make_private_directory(file.parent)
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return False
     except OSError as error:
+        if isinstance(error, FileExistsError) and file.exists():
+            return False
         raise StorageError(
             f"The password file {file} cannot be made: {error.strerror}. What to do: choose "
             "another password_file, or make its directory writable"

@@ -80,13 +80,26 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class _Writer(QueueListener):
+    """The thread that hands records to the outputs."""
+
+    def __init__(self, records: queue.Queue[Any], *outputs: logging.Handler) -> None:
+        super().__init__(records, *outputs)
+        self._records = records
+
+    def enqueue_sentinel(self) -> None:
+        """Ask it to end once everything is written, waiting for room to ask where there is none."""
+        self._records.put(None)
+
+
 class _Entrance(QueueHandler):
-    """Makes records harmless and queues them for its thread, which hands them to the outputs."""
+    """Makes records harmless and queues them for the writer."""
 
     def __init__(self, outputs: list[logging.Handler]) -> None:
-        super().__init__(queue.Queue(_WAITING))
+        records: queue.Queue[Any] = queue.Queue(_WAITING)
+        super().__init__(records)
         self._outputs = outputs
-        self._writer: QueueListener | None = QueueListener(self.queue, *outputs)
+        self._writer: _Writer | None = _Writer(records, *outputs)
         self._writer.start()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
