@@ -154,7 +154,12 @@ class Receiver:
         received = conversation.record.receive(
             decode_content(frame.content), self._key_ring, self._clock()
         )
-        self._store(conversation, self._decrypted_message(frame, received), received)
+        try:
+            message = self._decrypted_message(frame, received)
+        except DecryptionError as error:  # genuine, though no message: the session has moved
+            self._save_report(conversation, frame, error)
+        else:
+            self._store(conversation, message, received)
         if received.opened:
             conversation.queue.peer_started_afresh(self._clock(), received.session_id)
         self._sender.pump(conversation)
@@ -181,21 +186,32 @@ class Receiver:
         """4.1.8, 4.2.9: an undecryptable message becomes an event, and is healed at once."""
         if await self._messages.seen(frame.from_, frame.id, encrypted=True) == DELIVERED:
             return
-        now = self._clock()
         conversation.record.unconfirm()
-        conversation.queue.peer_started_afresh(now)
-        report = self._messages.report(frame.from_, frame.id, now)
+        conversation.queue.peer_started_afresh(self._clock())
+        await asyncio.wait({self._save_report(conversation, frame, error)})
+        self._heal(conversation)
+        self._sender.pump(conversation)
+
+    def _save_report(
+        self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
+    ) -> asyncio.Future[bool]:
+        """Make durable what an unreadable message changed; tell of it once it is."""
+        now = self._clock()
         save = self._peers.save(conversation.record, conversation.identity_state, now)
+        report = self._messages.report(frame.from_, frame.id, now)
 
         def unit(connection: Any) -> bool:
             save(connection)
             return report(connection)
 
-        if await self._database.write(unit):
-            self.undecryptable[error.reason] += 1
-            self._observer.undecryptable(frame.from_, error.reason)
-        self._heal(conversation)
-        self._sender.pump(conversation)
+        durable = self._database.submit(unit)
+        durable.add_done_callback(partial(self._reported, frame.from_, error.reason))
+        return durable
+
+    def _reported(self, peer_id: str, reason: str, durable: asyncio.Future[bool]) -> None:
+        if durable.exception() is None and durable.result():
+            self.undecryptable[reason] += 1
+            self._observer.undecryptable(peer_id, reason)
 
     # ------------------------------------------------------------ what it becomes
 
