@@ -96,8 +96,10 @@ class Server:
         """Open the database and listen.
 
         Raises:
-            ServerError: the database cannot be used, or the port is taken.
+            ServerError: it runs already, the database cannot be used, or the port is taken.
         """
+        if self._database is not None:
+            raise ServerError(f"The backend runs already, at {self.url}.")
         async with AsyncExitStack() as stack:
             database = await Database.open(self._db_path)
             stack.push_async_callback(database.close)

@@ -111,6 +111,12 @@ async def test_sockets_need_no_header_and_say_so(lax: RawBackend) -> None:
         assert (await socket.receive())[0] == "online"
 
 
+async def test_a_socket_of_nobody_known_is_closed(lax: RawBackend) -> None:
+    async with lax.socket() as socket:
+        await socket.send("auth", userId="nobody", username="nobody")
+        assert await socket.until_closed() == [("error", {"message": "User not found"})]
+
+
 async def test_keys_need_a_token_all_the_same(lax: RawBackend) -> None:
     alice = await lax.register("alice")
     path = "/api/users/prekeys/status"

@@ -85,6 +85,11 @@ async def test_what_came_in_before_stopping_is_kept(
     assert [row[0] for row in rows] == [str(number) for number in range(50)]
 
 
+async def test_starting_twice(server: Server) -> None:
+    with pytest.raises(ServerError, match="runs already"):
+        await server.start()
+
+
 async def test_stopping_twice_is_no_harm(database_path: Path) -> None:
     server = a_server(database_path)
     await server.start()
