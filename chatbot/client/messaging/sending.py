@@ -76,6 +76,7 @@ class Sender:
         self._observer = observer
         self._clock = clock
         self._waiters: dict[str, asyncio.Future[MessageStatus]] = {}
+        self._unwanted: set[str] = set()
         self._offline: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._purge_timer: asyncio.TimerHandle | None = None
@@ -97,8 +98,18 @@ class Sender:
             return fresh, also(connection) if also is not None else None
 
         result: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-        self._database.submit(unit).add_done_callback(partial(self._posted, messages, result))
+        early = [message for message in messages if self._is_at_hand(message)]
+        self._database.submit(unit).add_done_callback(
+            partial(self._posted, messages, early, result)
+        )
+        for message in early:
+            self.submit(message)
         return result
+
+    def _is_at_hand(self, message: Message) -> bool:
+        """Whether a message may be encrypted right behind its unit, to be committed with it."""
+        conversation = self._conversations.cached(message.to_user)
+        return conversation is not None and self._link.connected and not conversation.behind
 
     async def send(self, message: Message, *, expires_at: int) -> Message:
         """Send now and wait for the echo; keep nothing of what never reached the socket.
@@ -136,17 +147,21 @@ class Sender:
     def _posted(
         self,
         messages: Sequence[Message],
+        early: Sequence[Message],
         result: asyncio.Future[T | None],
         written: asyncio.Future[tuple[list[bool], T | None]],
     ) -> None:
         if error := written.exception():
+            self._unwanted.update(message.id for message in early)
             if not result.cancelled():
                 result.set_exception(error)
             return
         fresh, also = written.result()
         for message, is_fresh in zip(messages, fresh, strict=True):
-            if is_fresh:
+            if message not in early and is_fresh:
                 self.submit(message)
+            elif message in early and not is_fresh:
+                self._unwanted.add(message.id)
         if not result.cancelled():
             result.set_result(also)
 
@@ -201,13 +216,18 @@ class Sender:
     def _put_on_socket(
         self, conversation: Conversation, frame: SendFrame, durable: asyncio.Future[None]
     ) -> None:
+        message_id = str(frame.message_id)
         if durable.exception() is not None:
             return  # the database's failure listener starts the conversation anew
+        if message_id in self._unwanted:
+            self._unwanted.discard(message_id)
+            conversation.queue.withdraw(message_id, self._clock())
+            return
         try:
             self._link.send_nowait("message", frame)
         except ConnectionError as error:
             conversation.queue.disconnected()
-            self._give_up(str(frame.message_id), error, conversation)
+            self._give_up(message_id, error, conversation)
 
     async def _fetch_bundle(self, conversation: Conversation) -> None:
         queue = conversation.queue
