@@ -105,7 +105,7 @@ def is_union(hint: Any) -> bool:
 def type_name(hint: Any) -> str:
     """As an author would write it."""
     if isinstance(hint, type) and get_origin(hint) is None:
-        return hint.__qualname__
+        return hint.__name__
     return str(hint).replace("typing.", "")
 
 

@@ -51,6 +51,11 @@ class Assembly:
     plugins: tuple[Assembled, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def compiled(self) -> tuple[CompiledPlugin, ...]:
+        """What a table is built from."""
+        return tuple(assembled.compiled for assembled in self.plugins)
+
     def find(self, name: str) -> Assembled | None:
         """The plugin of that name."""
         return next((p for p in self.plugins if p.name == name), None)

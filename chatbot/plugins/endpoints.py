@@ -31,8 +31,7 @@ InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a blocking call off the event loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, eq=False):
     """A handler together with its arguments.
 
     Attributes:
@@ -40,9 +39,12 @@ class Call:
     """
 
     function: Callable[..., Any]
-    positional: list[Any] = field(repr=False)
-    options: dict[str, Any] = field(repr=False)
+    positional: list[Any]
+    options: dict[str, Any]
     kind: HandlerKind
+
+    def __repr__(self) -> str:
+        return f"Call({self.function!r})"  # arguments are what people wrote
 
     async def run(self, in_thread: InThread) -> Any:
         """Run it. What it returns is an `Answer`, if the author kept to the rules.

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from chatbot.plugins.annotations import Hint, converter_for, take_apart, type_name
@@ -134,8 +134,12 @@ _KINDS: Final[Mapping[Any, Kind]] = MappingProxyType(
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters' annotations, resolved; what is returned need not exist at run time."""
     try:
-        return get_type_hints(function, include_extras=True)
+        written = {n: a for n, a in inspect.get_annotations(function).items() if n != "return"}
+        only_parameters = SimpleNamespace(__annotations__=written)
+        names = getattr(function, "__globals__", {})
+        return get_type_hints(only_parameters, names, include_extras=True)
     except NameError as error:
         raise DeclarationError(
             f"{function.__qualname__}: the annotation {error.name!r} names nothing at run time "

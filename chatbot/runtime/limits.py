@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
-from chatbot.plugins.durations import Limit, Rate
+from chatbot.plugins.durations import Limit, Per, Rate
 
 MAX_KEYS: Final = 10_000
 """How many buckets of one rate are kept; past it the one used longest ago is forgotten."""
@@ -23,10 +23,10 @@ class TokenBuckets:
         max_keys: how many buckets are kept at most.
     """
 
-    __slots__ = ("_clock", "_full_at", "_max_keys", "_rate")
+    __slots__ = ("_clock", "_full_at", "_max_keys", "rate")
 
     def __init__(self, rate: Rate, clock: Callable[[], int], *, max_keys: int = MAX_KEYS) -> None:
-        self._rate = rate
+        self.rate = rate
         self._clock = clock
         self._max_keys = max_keys
         # In parts of a ms, `rate.count` to each, so that all of it is in whole numbers.
@@ -41,11 +41,11 @@ class TokenBuckets:
         Returns:
             0 where there was one; otherwise in how many ms there will be, and nothing is taken.
         """
-        now, one_use = self._clock() * self._rate.count, self._rate.period
+        now, one_use = self._clock() * self.rate.count, self.rate.period
         full_at = max(self._full_at.get(key, 0), now)
-        missing = full_at + one_use - now - one_use * self._rate.count
+        missing = full_at + one_use - now - one_use * self.rate.count
         if missing > 0:
-            return -(-missing // self._rate.count)
+            return -(-missing // self.rate.count)
         self._full_at.pop(key, None)  # to be the last in order again
         self._full_at[key] = full_at + one_use
         if len(self._full_at) > self._max_keys:
@@ -66,7 +66,7 @@ class Cooldowns:
     def __init__(self, clock: Callable[[], int], *, max_keys: int = MAX_KEYS) -> None:
         self._clock = clock
         self._max_keys = max_keys
-        self._buckets: dict[tuple[str, Limit], TokenBuckets] = {}
+        self._buckets: dict[str, TokenBuckets] = {}
 
     def take(self, endpoint: str, limit: Limit | None, *, user: str, chat: str) -> int:
         """Count one use.
@@ -82,13 +82,19 @@ class Cooldowns:
         """
         if limit is None:
             return 0
-        buckets = self._buckets.get((endpoint, limit))
-        if buckets is None:
+        buckets = self._buckets.get(endpoint)
+        if buckets is None or buckets.rate != limit.rate:  # a reload brings another rate
             buckets = TokenBuckets(limit.rate, self._clock, max_keys=self._max_keys)
-            self._buckets[endpoint, limit] = buckets
-        return buckets.take({"user": user, "chat": chat, "command": None}[limit.per])
+            self._buckets[endpoint] = buckets
+        return buckets.take(_key(limit.per, user, chat))
 
     def keep(self, endpoints: Iterable[str]) -> None:
         """Forget all but these, after a reload."""
         kept = set(endpoints)
-        self._buckets = {key: value for key, value in self._buckets.items() if key[0] in kept}
+        self._buckets = {key: value for key, value in self._buckets.items() if key in kept}
+
+
+def _key(per: Per, user: str, chat: str) -> Hashable:
+    if per == "command":
+        return None
+    return user if per == "user" else chat

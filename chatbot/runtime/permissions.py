@@ -10,10 +10,12 @@ to check its sockets, or the configuration's word that groups are to be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from chatbot.plugins.access import ChatKind, Decision, Grant, Reason, Role, Rule
 from chatbot.plugins.people import GroupRole
@@ -23,8 +25,22 @@ _IN_GROUP: Final[Mapping[GroupRole, Role]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+# What most messages meet, made once.
+_RIGHT_CHAT: Final = Reason("chats", "pass", "it may be used in this kind of chat")
+_NOT_DENIED: Final = Reason("denial", "pass", "nothing in the permission list denies it")
+_UNCHANGED: Final = Reason("identity", "pass", "the sender's identity did not change")
+_CHANGED: Final = Reason(
+    "identity", "pass", "the sender's identity key changed and was not accepted: no role, no grants"
+)
+_ENOUGH: Final[Mapping[Role, Reason]] = MappingProxyType(
+    {role: Reason("role", "allow", f"the role {role.name.lower()} is enough") for role in Role}
+)
+_RIGHT_PLACE: Final = Reason("place", "pass", "nothing speaks against the place")
+_NO_PROOF_NEEDED: Final = Reason("proof", "pass", "it needs no proof of who wrote it")
+_NOT_TO_BE_VERIFIED: Final = Reason("verified", "pass", "it needs no verified fingerprint")
+
+
+class Facts(Struct, frozen=True, kw_only=True):
     """What is known of one message and its writer.
 
     Attributes:
@@ -106,7 +122,7 @@ def decide(policy: Policy, rule: Rule, facts: Facts) -> Decision:
     Never raises: where a rule cannot be evaluated the answer is no.
     """
     try:
-        reasons = tuple(_reasons(policy, rule, facts))
+        reasons = _reasons(policy, rule, facts)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not let anybody in
         text = f"the rules could not be evaluated ({type(error).__name__})"
         return Decision("deny", (Reason("error", "deny", text),))
@@ -116,19 +132,21 @@ def decide(policy: Policy, rule: Rule, facts: Facts) -> Decision:
     return Decision("confirm" if "confirm" in verdicts else "allow", reasons)
 
 
-def _reasons(policy: Policy, rule: Rule, facts: Facts) -> Iterator[Reason]:
-    yield _chats(rule, facts)
-    yield _denials(policy, rule, facts)
-    yield _identity(facts)
-    yield _role(policy, rule, facts)
-    yield _owners_only_in_private(rule, facts)
-    yield _proof(policy, rule, facts)
-    yield _verified(rule, facts)
+def _reasons(policy: Policy, rule: Rule, facts: Facts) -> tuple[Reason, ...]:
+    return (
+        _chats(rule, facts),
+        _denials(policy, rule, facts),
+        _CHANGED if facts.changed else _UNCHANGED,
+        _role(policy, rule, facts),
+        _place(rule, facts),
+        _proof(policy, rule, facts),
+        _verified(rule, facts),
+    )
 
 
 def _chats(rule: Rule, facts: Facts) -> Reason:
     if rule.chats in {"any", facts.kind}:
-        return Reason("chats", "pass", "it may be used in this kind of chat")
+        return _RIGHT_CHAT
     where = "in groups" if rule.chats == "group" else "1:1"
     return Reason("chats", "deny", f"it can only be used {where}")
 
@@ -136,38 +154,30 @@ def _chats(rule: Rule, facts: Facts) -> Reason:
 def _denials(policy: Policy, rule: Rule, facts: Facts) -> Reason:
     denial = _covering(policy, rule, facts, "deny")
     if denial is None:
-        return Reason("denial", "pass", "nothing in the permission list denies it")
+        return _NOT_DENIED
     return Reason("denial", "deny", f"the permission list denies {denial.permission} here")
-
-
-def _identity(facts: Facts) -> Reason:
-    if facts.changed:
-        text = "the sender's identity key changed and was not accepted: no role, no grants"
-        return Reason("identity", "pass", text)
-    return Reason("identity", "pass", "the sender's identity did not change")
 
 
 def _role(policy: Policy, rule: Rule, facts: Facts) -> Reason:
     role = claimed_role(policy, facts)
-    grant = None if facts.changed else _covering(policy, rule, facts, "allow")
     if role >= rule.role:
-        return Reason("role", "allow", f"the role {_name(role)} is enough")
+        return _ENOUGH[role]
+    grant = None if facts.changed else _covering(policy, rule, facts, "allow")
     if grant is not None:
         return Reason("grant", "allow", f"the permission list allows {grant.permission} here")
     return Reason("role", "deny", f"it takes the role {_name(rule.role)}, not {_name(role)}")
 
 
-def _owners_only_in_private(rule: Rule, facts: Facts) -> Reason:
+def _place(rule: Rule, facts: Facts) -> Reason:
     if rule.role is Role.OWNER and facts.kind == "group":
         return Reason("place", "deny", "commands for owners never run in groups")
-    return Reason("place", "pass", "nothing speaks against the place")
+    return _RIGHT_PLACE
 
 
 def _proof(policy: Policy, rule: Rule, facts: Facts) -> Reason:
     # In 1:1 a role is worth nothing without a proof; in a group an author may say that it is.
-    needed = rule.privileged or (facts.kind == "direct" and rule.role > Role.MEMBER)
-    if not needed:
-        return Reason("proof", "pass", "it needs no proof of who wrote it")
+    if not rule.privileged and (facts.kind == "group" or rule.role is Role.MEMBER):
+        return _NO_PROOF_NEEDED
     if is_proven(policy, facts):
         return Reason("proof", "pass", f"who wrote it is proven: {_how(facts)}")
     if facts.changed:
@@ -189,7 +199,7 @@ def _how(facts: Facts) -> str:
 
 def _verified(rule: Rule, facts: Facts) -> Reason:
     if not rule.verified:
-        return Reason("verified", "pass", "it needs no verified fingerprint")
+        return _NOT_TO_BE_VERIFIED
     if not facts.verified or facts.changed:
         return Reason("verified", "deny", "the sender's fingerprint was not verified")
     if facts.kind == "direct" and facts.encrypted and facts.pinned:

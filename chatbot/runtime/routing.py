@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,6 +17,7 @@ MAX_NAME: Final = 32
 
 _SUGGESTIONS: Final = 3
 _LENGTH_SLACK: Final = 3
+_MEASURED: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,10 @@ class Commands:
             for spelled, node in self.roots.items()
             if abs(len(spelled) - len(folded)) <= _LENGTH_SLACK and _shown(node, visible)
         ]
-        return tuple(difflib.get_close_matches(folded, near, _SUGGESTIONS))
+        # Measuring likeness is slow: only names that share most pairs of letters are measured.
+        pairs = _pairs(folded)
+        nearest = heapq.nlargest(_MEASURED, near, key=lambda spelled: len(pairs & _pairs(spelled)))
+        return tuple(difflib.get_close_matches(folded, nearest, _SUGGESTIONS))
 
     def endpoints(self) -> Iterator[CommandEndpoint]:
         """Every command once, by name."""
@@ -167,6 +172,10 @@ class _Building:
         children = {name: child.freeze((*path, name)) for name, child in self.children.items()}
         children.update({alias: children[name] for alias, name in self.aliases.items()})
         return Node(path, self.endpoint, self.group, MappingProxyType(children))
+
+
+def _pairs(name: str) -> set[tuple[str, str]]:
+    return set(zip(f"^{name}", f"{name}$", strict=True))
 
 
 def _descend(node: Node, rest: str) -> Route:

@@ -6,11 +6,10 @@ another, never shows anybody half of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from chatbot.plugins.assembly import Assembly
 from chatbot.plugins.endpoints import (
     CompiledPlugin,
     FilterEndpoint,
@@ -46,9 +45,12 @@ class Table:
     observers: Mapping[type, tuple[HookEndpoint, ...]] = field(default_factory=dict)
 
 
-def build_table(assembly: Assembly) -> Table:
-    """Index everything once."""
-    plugins = [assembled.compiled for assembled in assembly.plugins]
+def build_table(plugins: Sequence[CompiledPlugin]) -> Table:
+    """Index everything once.
+
+    Args:
+        plugins: `Assembly.compiled`: in the order to start them in, and without clashes.
+    """
     middleware = [entry for plugin in plugins for entry in plugin.middleware]
     filters = sorted(
         (endpoint for plugin in plugins for endpoint in plugin.filters),
@@ -66,7 +68,7 @@ def build_table(assembly: Assembly) -> Table:
     )
 
 
-def _observers(plugins: list[CompiledPlugin]) -> Mapping[type, tuple[HookEndpoint, ...]]:
+def _observers(plugins: Sequence[CompiledPlugin]) -> Mapping[type, tuple[HookEndpoint, ...]]:
     found: dict[type, tuple[HookEndpoint, ...]] = {}
     for plugin in plugins:
         for hook in plugin.hooks:

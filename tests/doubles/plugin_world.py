@@ -259,6 +259,7 @@ class MemoryHost:
 
     def __init__(self, *, refused: Sequence[str] = ()) -> None:
         self.refused = refused
+        self.hidden = False
         self.ran: list[str] = []
         self.failures: list[tuple[str, Exception]] = []
 
@@ -270,7 +271,7 @@ class MemoryHost:
         return endpoint.key not in self.refused and ctx.user.id not in self.refused
 
     def visible(self, endpoint: CommandEndpoint, ctx: Context) -> bool:
-        return ctx.role >= endpoint.rule.role
+        return not self.hidden and ctx.role >= endpoint.rule.role
 
     async def run(self, endpoint: Target, ctx: Context, call: Call) -> None:
         self.ran.append(endpoint.key)

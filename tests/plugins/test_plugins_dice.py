@@ -24,7 +24,7 @@ def table() -> Table:
     loader = Loader(base=DATA, check=partial(check_schedules, zone=BERLIN, now=NOW))
     assembly = loader.load(["./dice.py"])
     assert assembly.problems == ()
-    return build_table(assembly)
+    return build_table(assembly.compiled)
 
 
 async def test_it_rolls(table: Table) -> None:

@@ -61,7 +61,7 @@ def texts(assembly: Assembly) -> list[str]:
 
 
 async def answer(assembly: Assembly, text: str) -> list[str]:
-    return await say(build_table(assembly), text)
+    return await say(build_table(assembly.compiled), text)
 
 
 # ---------------------------------------------------------------- finding
@@ -128,8 +128,7 @@ async def test_a_module_may_implement_the_hooks_by_hand(write: Write, tmp_path: 
             None,
         ),
         (
-            "from chatbot import hookimpl\n@hookimpl\ndef chatbot_declare(): ...\n@hookimpl\n"
-            + "def chatbot_nonsense(): ...",
+            "import chatbot\nh = chatbot.hookimpl\nchatbot_declare = chatbot_x = h(lambda: None)",
             "its hooks do not fit",
             None,
         ),
@@ -253,11 +252,11 @@ def test_every_problem_of_every_plugin_is_found_at_once(write: Write, tmp_path: 
 # ---------------------------------------------------------------- configuration
 
 CONFIGURED = """
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, NonNegativeInt, field_validator
 from chatbot import Plugin
 
 class Inner(BaseModel):
-    port: int = 1
+    port: NonNegativeInt = 1
 
 class Config(BaseModel):
     name: str
@@ -292,11 +291,10 @@ async def test_a_plugin_is_given_its_validated_configuration(write: Write, tmp_p
     [
         ({}, ["plugins.configured.name: Field required"]),
         (
-            {"name": 5, "nome": "x", "inner": {"port": "secret", "prot": 2}},
+            {"name": 5, "nome": "x", "inner": {"port": -4711, "prot": 2}},
             [
                 "plugins.configured.name: Input should be a valid string",
-                "plugins.configured.inner.port: Input should be a valid integer, unable to parse "
-                + "string as an integer",
+                "plugins.configured.inner.port: Input should be greater than or equal to 0",
                 "plugins.configured.inner.prot: Extra inputs are not permitted",
                 "plugins.configured.nome: Extra inputs are not permitted",
             ],
@@ -315,7 +313,7 @@ def test_a_wrong_key_is_named_by_its_path_and_without_its_value(
     assembly = loader.load(["./configured.py"])
     assert names(assembly) == []
     assert [problem.message for problem in assembly.problems] == messages
-    assert not any("secret" in text or "boom" in text for text in texts(assembly))
+    assert not any("4711" in text or "boom" in text for text in texts(assembly))
 
 
 def test_sections_that_nobody_reads_are_reported(write: Write, tmp_path: Path) -> None:
