@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
-from socket_double import SocketDouble
+from doubles.socket_double import SocketDouble
 
 from chatbot.client import exceptions
 from chatbot.client.transport.connection import Connection

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from argon2 import PasswordHasher
-from socket_double import TIMEOUT, SocketDouble, Watched
+from doubles.socket_double import TIMEOUT, SocketDouble, Watched
 
 from chatbot import wire
 from chatbot.client import exceptions

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from socket_double import SocketDouble, Watched
+from doubles.socket_double import SocketDouble, Watched
 
 from chatbot.client import exceptions
 from chatbot.client.transport.rest_client import RestClient

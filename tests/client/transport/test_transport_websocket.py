@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from socket_double import ME, TIMEOUT, SocketDouble, Watched
+from doubles.socket_double import ME, TIMEOUT, SocketDouble, Watched
 from websockets.asyncio.server import ServerConnection
 
 from chatbot import wire
