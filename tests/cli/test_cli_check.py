@@ -4,6 +4,8 @@ from pathlib import Path
 
 from doubles.command_line import CommandLine
 
+DEMO = Path(__file__).parents[2] / "config" / "demo.toml"
+
 PLUGIN = '''
 from chatbot import Context, Plugin
 
@@ -48,3 +50,9 @@ def test_everything_wrong_with_every_bot_is_told(command_line: CommandLine, tmp_
     assert any("other.toml: bot.prefixx: unknown key" in line for line in lines)
     assert any("missing.toml: cannot be read" in line for line in lines)
     assert "Traceback" not in result.stderr
+
+
+def test_the_demo_is_good_wherever_one_stands(command_line: CommandLine) -> None:
+    result = command_line.run("check", DEMO)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "echo, dice" in result.stdout
