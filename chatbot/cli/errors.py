@@ -12,7 +12,6 @@ import typer
 
 from chatbot.client import exceptions
 from chatbot.client.logs import escaped
-from chatbot.server.errors import ServerError
 from chatbot.settings_errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -80,12 +79,14 @@ def complain(message: str) -> None:
 
 def exit_code(error: Exception) -> ExitCode | None:
     """Return the code of an error that is known to happen, None for any other."""
+    from chatbot.server import ServerError  # noqa: PLC0415 - heavy, and most runs end well
+
     if isinstance(error, ServerError):
         return _server_code(error)
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)
 
 
-def _server_code(error: ServerError) -> ExitCode:
+def _server_code(error: Exception) -> ExitCode:
     """Tell apart what stood in the backend's way: the call, the port, or its database."""
     match error.__cause__:
         case None:
