@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chatbot.client.exceptions import (
         AuthenticationError,
         BackendError,
-        ConnectionError,  # noqa: A004 - the specification names it so
+        ConnectionError,
         DecryptionError,
         IdentityError,
         MessageSkipError,
