@@ -34,10 +34,6 @@ def make_command(name: str) -> Any:
 class _Commands(TyperGroup):
     """Imports a command when it is typed: `--help` needs none of what the commands need."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         del ctx
         return make_command(cmd_name) if cmd_name in COMMANDS else None

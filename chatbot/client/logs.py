@@ -15,6 +15,7 @@ import os
 import queue
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -96,10 +97,10 @@ class _Entrance(QueueHandler):
     """Makes records harmless and queues them for the writer."""
 
     def __init__(self, outputs: list[logging.Handler]) -> None:
-        records: queue.Queue[Any] = queue.Queue(_WAITING)
-        super().__init__(records)
+        self._records: queue.Queue[Any] = queue.Queue(_WAITING)
+        super().__init__(self._records)
         self._outputs = outputs
-        self._writer: _Writer | None = _Writer(records, *outputs)
+        self._writer: _Writer | None = _Writer(self._records, *outputs)
         self._writer.start()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -110,10 +111,10 @@ class _Entrance(QueueHandler):
         finished: logging.LogRecord = super().prepare(harmless)
         return finished
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+    def enqueue(self, record: logging.LogRecord) -> None:
         """Drop what there is no room for: an output hangs, and waiting would hang the program."""
-        if not isinstance(sys.exception(), queue.Full):
-            super().handleError(record)
+        with suppress(queue.Full):
+            self._records.put_nowait(record)
 
     def close(self) -> None:
         """Write what waits. Called at the end of the process, or by a new configuration."""
@@ -129,8 +130,8 @@ def _message(record: logging.LogRecord) -> str:
     text = str(redacted(record.msg))
     try:
         return text % redacted(record.args) if record.args else text
-    except (TypeError, ValueError, KeyError):
-        return f"{text} [its arguments do not fit]"
+    except Exception:  # noqa: BLE001 - what is formatted may raise anything
+        return f"{text} [its arguments cannot be written]"
 
 
 class _PrivateFile(RotatingFileHandler):

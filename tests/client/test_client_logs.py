@@ -81,10 +81,19 @@ def test_a_traceback_is_logged_whole() -> None:
     assert log.getvalue().endswith("ValueError: invalid literal for int() with base 10: 'seven'\n")
 
 
-def test_arguments_that_do_not_fit_are_not_shown() -> None:
+class Broken:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_arguments_that_cannot_be_written_are_not_shown() -> None:
     log = logged()
     logger.info("%d of %d", "hunter2", b"key")
-    assert lines(log) == ["%d of %d [its arguments do not fit]"]
+    logger.info("from %s", Broken())
+    assert lines(log) == [
+        "%d of %d [its arguments cannot be written]",
+        "from %s [its arguments cannot be written]",
+    ]
 
 
 @pytest.mark.parametrize("name", ["websockets.client", "aiosqlite", "aiohttp.client", "asyncio"])
