@@ -109,7 +109,7 @@ class _Assembler:
         for name in ordered:
             self._add(named[name])
         self.problems += [
-            Problem(name, f"[plugins.{name}] is configured, but no listed plugin has that name")
+            Problem(name, f"[plugins.{name}] is configured, but there is no plugin of that name")
             for name in self.sections.keys() - {f.plugin.name for f in found}
         ]
         return Assembly(tuple(self.done.values()), tuple(self.problems))

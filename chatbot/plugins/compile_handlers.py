@@ -54,7 +54,12 @@ def compile_filter(
         DeclarationError: a bad condition or option, or parameters that nothing fills.
     """
     check = declared.condition.compile()
-    handler, left = analyse(declared.function, types, on_messages=True)
+    handler, left = analyse(
+        declared.function,
+        types,
+        on_messages=True,
+        in_groups=declared.condition.places() == {"group"},
+    )
     return FilterEndpoint(
         key=key,
         plugin=plugin.name,

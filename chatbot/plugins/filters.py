@@ -31,6 +31,8 @@ A bound on honest patterns. A pattern that backtracks exponentially (`(a+)+$`) h
 do not write one.
 """
 
+_ANYWHERE: Final[frozenset[ChatKind]] = frozenset({"direct", "group"})
+
 Captures: TypeAlias = dict[str, str | None]
 Check: TypeAlias = Callable[[Context, Captures], bool]
 """A compiled filter: whether the message matches; named groups are put into the captures."""
@@ -57,6 +59,10 @@ class Filter(ABC):
         """Those of them that are there whenever it matches (if perhaps as None)."""
         return frozenset()
 
+    def places(self) -> frozenset[ChatKind]:
+        """The kinds of chat in which it can hold."""
+        return _ANYWHERE
+
     def __and__(self, other: Filter) -> Filter:
         return _And(self, other)
 
@@ -82,6 +88,9 @@ class _And(Filter):
     def certain(self) -> frozenset[str]:
         return self.left.certain() | self.right.certain()
 
+    def places(self) -> frozenset[ChatKind]:
+        return self.left.places() & self.right.places()
+
 
 @dataclass(frozen=True, slots=True)
 class _Or(Filter):
@@ -98,6 +107,9 @@ class _Or(Filter):
     def certain(self) -> frozenset[str]:
         return self.left.certain() & self.right.certain()
 
+    def places(self) -> frozenset[ChatKind]:
+        return self.left.places() | self.right.places()
+
 
 @dataclass(frozen=True, slots=True)
 class _Not(Filter):
@@ -106,6 +118,9 @@ class _Not(Filter):
     def compile(self) -> Check:
         inner = self.inner.compile()
         return lambda ctx, _captures: not inner(ctx, {})
+
+    def places(self) -> frozenset[ChatKind]:
+        return _ANYWHERE - self.inner.places() if isinstance(self.inner, _Chats) else _ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +174,16 @@ class _Role(Filter):
 
 @dataclass(frozen=True, slots=True)
 class _Chats(Filter):
-    kind: str
+    kind: ChatKind
 
     def compile(self) -> Check:
-        if self.kind not in {"direct", "group"}:
+        if self.kind not in _ANYWHERE:
             raise DeclarationError(f'unknown kind of chat {self.kind!r}: "direct" or "group"')
         kind = self.kind
         return lambda ctx, _captures: ctx.chat.kind == kind
+
+    def places(self) -> frozenset[ChatKind]:
+        return frozenset({self.kind})
 
 
 def predicate(holds: Callable[[Context], bool]) -> Filter:

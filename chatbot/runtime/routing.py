@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from chatbot.plugins.tokens import first_word
 MAX_NAME: Final = 32
 """The longest name a command can have, in characters."""
 
+_SEPARATOR: Final = re.compile(r"\A[\s,:]++")
 _SUGGESTIONS: Final = 3
 _LENGTH_SLACK: Final = 3
 _MEASURED: Final = 12
@@ -51,10 +53,10 @@ class Invocation:
     def _behind_mention(self, text: str) -> str | None:
         if not text or not (text[0].isspace() or text[0] in ",:"):
             return None
-        body = text.lstrip(" \t\r\n,:")
+        body = _SEPARATOR.sub("", text, count=1)
         if self.prefix and body[: len(self.prefix)].casefold() == self._prefix:
             body = body[len(self.prefix) :]
-        return body or None
+        return body if body and not body[0].isspace() else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +115,15 @@ class Commands:
         name, rest = first_word(body)
         node = self.roots.get(name.casefold()) if len(name) <= MAX_NAME else None
         return Unknown(name) if node is None else _descend(node, rest)
+
+    def find(self, name: str) -> CommandEndpoint | None:
+        """The command with that full name, as `CommandInfo` has it: `tag add`."""
+        node = Node((), children=self.roots)
+        for part in name.casefold().split():
+            if (child := node.children.get(part)) is None:
+                return None
+            node = child
+        return node.endpoint
 
     def suggest(
         self, name: str, visible: Callable[[CommandEndpoint], bool] = lambda _: True

@@ -20,6 +20,10 @@ TAGS = Member(id="tag-id", username="tags", group_id="group-id", role="admin")
 Number = NewType("Number", int)
 
 
+class Nobody(Enum):
+    pass
+
+
 class Colour(Enum):
     RED = "#f00"
     DARK_GREEN = "#080"
@@ -328,6 +332,7 @@ def no_reader(value: random.Random) -> None: ...
 def loud(*, value: bool = True) -> None: ...
 def long_option(*, value: Rest) -> None: ...
 def early_rest(value: Rest, more: str) -> None: ...
+def nobody(value: Nobody) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -341,6 +346,7 @@ def early_rest(value: Rest, more: str) -> None: ...
         (no_reader, "nothing gives or reads Random"),
         (loud, "its default must be False"),
         (long_option, "an option takes one word"),
+        (nobody, "Nobody has no members"),
         (early_rest, "nothing can come behind the rest"),
     ],
 )

@@ -509,6 +509,19 @@ def test_all_given_conditions_must_hold() -> None:
     assert not endpoint.check(make_context("hi", group=MemoryGroup()), {})
 
 
+async def test_a_filter_for_groups_is_given_the_group() -> None:
+    plugin = Plugin("demo")
+    plugin.filter(chats="group")(alone)
+    (endpoint,) = compiled(plugin).filters
+    call = await endpoint.bind({}, make_context(group=MemoryGroup()))
+    assert call is not None
+    assert repr(call).startswith("Call(<function alone")
+    assert await call.run(on_the_loop) == "Dev Team"
+    plugin.filter(~filters.group)(alone)
+    (found,) = problems(plugin)
+    assert "in 1:1 there is no Group" in found
+
+
 async def described_filter(ctx: Context) -> None: ...
 async def needs(ctx: Context, number: int) -> None: ...
 async def many(ctx: Context, number: list[int]) -> None: ...
@@ -681,6 +694,10 @@ async def tick_once(bot: Bot) -> None: ...
 
 
 # ---------------------------------------------------------------- declarations
+
+
+def test_what_reads_arguments_reads_answers_too() -> None:
+    assert set(compiled(providing()).converters) == {Colour}
 
 
 def test_a_declaration_made_by_hand_can_be_taken_out_again() -> None:

@@ -117,6 +117,15 @@ def test_which_captures_are_certain_is_known_before() -> None:
     assert (~NUMBER).captures() == set()
 
 
+def test_where_a_condition_can_hold_is_known_before() -> None:
+    anywhere = {"direct", "group"}
+    assert (filters.group & NUMBER).places() == {"group"}
+    assert (~filters.direct & filters.encrypted).places() == {"group"}
+    assert (filters.group | filters.direct).places() == anywhere
+    assert (filters.group & filters.direct).places() == set()
+    assert (~(filters.group & NUMBER)).places() == anywhere
+
+
 def test_a_pattern_is_shown_a_bounded_part_of_the_text() -> None:
     assert captured(filters.regex("needle"), " " * (REGEX_INPUT - 6) + "needle") == {}
     assert captured(filters.regex("needle"), " " * (REGEX_INPUT - 5) + "needle") is None

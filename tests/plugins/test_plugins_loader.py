@@ -321,7 +321,7 @@ def test_sections_that_nobody_reads_are_reported(write: Write, tmp_path: Path) -
     loader = Loader(base=tmp_path, sections={"a": {"key": 1}, "ghost": {}})
     assert [problem.message for problem in loader.load(["./a.py"]).problems] == [
         "plugins.a.key: the plugin takes no configuration",
-        "[plugins.ghost] is configured, but no listed plugin has that name",
+        "[plugins.ghost] is configured, but there is no plugin of that name",
     ]
 
 
@@ -472,6 +472,26 @@ async def test_a_plugin_that_was_left_out_is_tried_again(write: Write, tmp_path:
         assert change.problems == ()
         loader.commit(change)
     assert names(loader.assembly) == ["a", "b"]
+
+
+def test_a_plugin_that_cannot_be_found_is_not_enabled(tmp_path: Path) -> None:
+    loader = Loader(base=tmp_path)
+    change = loader.enable("./missing.py")
+    assert [problem.message for problem in change.problems]
+    assert change.assembly is loader.assembly
+    assert (change.gone, change.new) == ((), ())
+
+
+def test_a_reload_of_several_is_all_or_nothing(write: Write, tmp_path: Path) -> None:
+    write("base_module.py", PROVIDING.format(text="old"))
+    write("user_module.py", USING)
+    loader = Loader(base=tmp_path)
+    loader.load(["base_module", "user_module"])
+    before = {name: sys.modules[name] for name in ("base_module", "user_module")}
+    write("user_module.py", "x = (")
+    change = loader.reload("base")
+    assert change.problems
+    assert {name: sys.modules[name] for name in before} == before
 
 
 def test_many_reloads_leave_nothing_behind(write: Write, tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ def routed(text: str, invocation: Invocation = SLASH) -> tuple[str, str] | str |
         ("@dicebot roll 6", ("roll", "6")),
         ("@DiceBot: roll 6", ("roll", "6")),
         ("@dicebot,/roll 6", ("roll", "6")),
+        ("@dicebot\u00a0roll 6", ("roll", "6")),
+        ("@dicebot / roll", None),
+        ("@dicebot \x1f", None),
         ("/nothing here", "nothing"),
         ("@dicebot how are you", "how"),
         ("/" + "x" * 50, "x" * 50),
@@ -117,6 +120,14 @@ def test_what_nobody_should_know_of_is_not_suggested() -> None:
 def test_every_command_is_listed_once() -> None:
     names = [endpoint.name for endpoint in COMMANDS.endpoints()]
     assert names == ["ban", "roll", "secret", "tag", "tag add", "tag list all"]
+
+
+def test_a_command_is_found_by_its_full_name() -> None:
+    found = COMMANDS.find("Tag add")
+    assert found is not None
+    assert COMMANDS.find(found.info().name) is found
+    for name in ("tag nothing", "tag list", "roll add"):
+        assert COMMANDS.find(name) is None
 
 
 def test_the_tree_cannot_be_changed() -> None:
