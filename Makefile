@@ -82,5 +82,4 @@ $(VENV)/.made:
 	@touch $@
 
 var/%.password: | $(VENV)/.run
-	@mkdir -p var
-	@umask 077 && $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(24))' >$@
+	@umask 077 && mkdir -p var && $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(24))' >$@
