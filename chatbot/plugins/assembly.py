@@ -16,8 +16,8 @@ from chatbot.plugins.configuration import validate_config
 from chatbot.plugins.discovery import Found
 from chatbot.plugins.endpoints import CommandEndpoint, CommandGroupEntry, CompiledPlugin
 from chatbot.plugins.errors import DeclarationError, Problem, Problems
-from chatbot.plugins.injection import Provider
 from chatbot.plugins.ordering import in_order
+from chatbot.plugins.providers import Provider
 from chatbot.plugins.signatures import check_name
 from chatbot.plugins.source import Source
 

@@ -11,8 +11,8 @@ from chatbot.plugins.arguments import compile_parser
 from chatbot.plugins.declarations import Access, CommandDeclaration, GroupDeclaration
 from chatbot.plugins.endpoints import CommandEndpoint, CommandGroupEntry
 from chatbot.plugins.errors import DeclarationError
-from chatbot.plugins.injection import Types
 from chatbot.plugins.plugin import Plugin
+from chatbot.plugins.providers import Types
 from chatbot.plugins.signatures import analyse, check_name, duration, limit, one_of, summary_of
 
 Groups: TypeAlias = Mapping[tuple[str, ...], GroupDeclaration]

@@ -24,7 +24,7 @@ from chatbot.plugins.endpoints import (
 )
 from chatbot.plugins.errors import DeclarationError
 from chatbot.plugins.events import Event
-from chatbot.plugins.injection import Provider, Types, check_given, given_only, plan_call
+from chatbot.plugins.injection import check_given, given_only, plan_call
 from chatbot.plugins.onion import Direction
 from chatbot.plugins.parameters import (
     MISSING,
@@ -34,6 +34,7 @@ from chatbot.plugins.parameters import (
     read_signature,
 )
 from chatbot.plugins.plugin import Plugin
+from chatbot.plugins.providers import Provider, Types
 from chatbot.plugins.signatures import (
     analyse,
     check_name,

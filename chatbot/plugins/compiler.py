@@ -27,14 +27,9 @@ from chatbot.plugins.declarations import (
 )
 from chatbot.plugins.endpoints import CommandGroupEntry, CompiledPlugin
 from chatbot.plugins.errors import DeclarationError, Problem, Problems
-from chatbot.plugins.injection import (
-    Provider,
-    Types,
-    compile_converter,
-    compile_provider,
-    types_of,
-)
+from chatbot.plugins.injection import compile_converter, compile_provider
 from chatbot.plugins.plugin import Plugin
+from chatbot.plugins.providers import Provider, Types, types_of
 from chatbot.plugins.signatures import label
 from chatbot.plugins.source import underlying
 

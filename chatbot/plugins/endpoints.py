@@ -20,10 +20,11 @@ from chatbot.plugins.declarations import HookName, Misfire
 from chatbot.plugins.durations import Limit
 from chatbot.plugins.errors import UsageError
 from chatbot.plugins.filters import Captures, Check
-from chatbot.plugins.injection import Plan, Types
+from chatbot.plugins.injection import Plan
 from chatbot.plugins.onion import Direction
 from chatbot.plugins.parameters import MISSING, Argument, Parameter
 from chatbot.plugins.plugin import Plugin
+from chatbot.plugins.providers import Types
 from chatbot.plugins.source import Source
 
 HandlerKind: TypeAlias = Literal["async", "sync", "stream"]

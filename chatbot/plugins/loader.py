@@ -23,7 +23,7 @@ from types import MappingProxyType
 from chatbot.plugins.assembly import Assembled, Assembly, Check, Section, assemble
 from chatbot.plugins.discovery import Found, NotFoundError, find, find_again
 from chatbot.plugins.errors import Problem
-from chatbot.plugins.injection import Provider
+from chatbot.plugins.providers import Provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from chatbot.plugins.access import Rule
 from chatbot.plugins.durations import Cooldown, Limit, milliseconds, parse_limit
 from chatbot.plugins.endpoints import Handler, HandlerKind
 from chatbot.plugins.errors import DeclarationError
-from chatbot.plugins.injection import Types, check_given, plan_call, split
+from chatbot.plugins.injection import check_given, plan_call, split
 from chatbot.plugins.parameters import Parameter, read_signature
+from chatbot.plugins.providers import Types
 from chatbot.plugins.source import underlying
 
 _NAME: Final = re.compile(r"[^\W_][\w-]{0,31}")
