@@ -24,7 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 """Each command and what it does: a function of that name in the module of that name."""
 
 
-def make_command(name: str) -> Any:
+def _command(name: str) -> Any:
     """Import a command and return it as typer's own object."""
     command = typer.Typer(add_completion=False, rich_markup_mode=None)
     command.command(name)(getattr(import_module(f"chatbot.cli.{name}"), name))
@@ -36,7 +36,7 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         del ctx
-        return make_command(cmd_name) if cmd_name in COMMANDS else None
+        return _command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx
