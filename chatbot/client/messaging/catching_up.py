@@ -141,12 +141,21 @@ class CatchUp:
         after = await self._watermarks.position(SWEEP)
         for user in await self._rest.users():
             if user.id not in known and user.id != self._me:
-                conversation = await self._conversations.open(user.id)
-                await self._read_rows(conversation, max(after - SLACK, self._epoch))
+                await self._look_at(user.id, max(after - SLACK, self._epoch))
                 await asyncio.sleep(SWEEP_INTERVAL)
         await self._database.write(
             self._watermarks.advance(SWEEP, "direct", started, self._clock())
         )
+
+    async def _look_at(self, user_id: str, after: int) -> None:
+        """Read a stranger's history; what it writes meanwhile waits behind it."""
+        self._conversations.behind.add(user_id)
+        try:
+            conversation = await self._conversations.open(user_id)
+            async with conversation.exclusive:
+                await self._read_rows(conversation, after)
+        finally:
+            self._let_through(user_id)
 
     # ------------------------------------------------------------ one conversation after another
 
@@ -174,7 +183,10 @@ class CatchUp:
         try:
             conversation = await self._conversations.open(peer_id)
             after = await self._watermarks.position(peer_id)
-            complete, newest = await self._read_rows(conversation, max(after - SLACK, self._epoch))
+            async with conversation.exclusive:
+                complete, newest = await self._read_rows(
+                    conversation, max(after - SLACK, self._epoch)
+                )
             if complete:
                 await self._database.write(
                     self._watermarks.advance(peer_id, "direct", newest, self._clock())

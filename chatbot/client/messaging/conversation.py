@@ -62,7 +62,8 @@ class Conversation:
         queue: what is to be sent to it.
         identity_state: `pinned`, or `changed` until somebody trusts the new identity.
         inbound: frames that wait behind a catch-up or a check of the peer's identity.
-        busy: whether something asynchronous is going on with `inbound`.
+        exclusive: held by whoever handles its frames and has to wait in the middle of it.
+        stuck: whether the frame in front of `inbound` waits for the backend or the storage.
         online_at: ms; when the peer was last said to have come online.
         noticed_at: ms; when the last healing notice went out.
         timer: the next look at echoes that have not come.
@@ -70,7 +71,7 @@ class Conversation:
 
     __slots__ = (
         "_behind",
-        "busy",
+        "exclusive",
         "identity_state",
         "inbound",
         "noticed_at",
@@ -78,6 +79,7 @@ class Conversation:
         "peer_id",
         "queue",
         "record",
+        "stuck",
         "timer",
     )
 
@@ -90,7 +92,8 @@ class Conversation:
         self.identity_state = stored.identity_state
         self.queue = SendQueue(stored.record, use_one_time_prekeys=use_one_time_prekeys)
         self.inbound: deque[MessageFrame] = deque()
-        self.busy = False
+        self.exclusive = asyncio.Lock()
+        self.stuck = False
         self.online_at = 0
         self.noticed_at = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -103,7 +106,8 @@ class Conversation:
     @property
     def idle(self) -> bool:
         """Whether it may be dropped from memory without losing anything."""
-        return self.queue.idle and not self.inbound and not self.busy and not self.behind
+        waiting = self.inbound or self.stuck or self.exclusive.locked() or self.behind
+        return self.queue.idle and not waiting
 
 
 _Waiting = tuple[Callable[[Conversation], None], Callable[[StorageError], None]]

@@ -103,21 +103,24 @@ class Receiver:
 
     def drain(self, conversation: Conversation) -> None:
         """Handle what waits in a conversation, as far as that needs no waiting."""
-        while conversation.inbound and not conversation.busy and not conversation.behind:
-            frame = conversation.inbound[0]
-            if not self._receive(conversation, frame):
-                conversation.busy = True
-                self._spawn(self._receive_slowly(conversation))
+        while conversation.inbound and not (conversation.behind or conversation.stuck):
+            if conversation.exclusive.locked():
                 return
-            conversation.inbound.popleft()
+            if self._receive(conversation, conversation.inbound[0]):
+                conversation.inbound.popleft()
+            else:
+                conversation.stuck = True
+                self._spawn(self._receive_slowly(conversation))
 
     async def _receive_slowly(self, conversation: Conversation) -> None:
         """Handle the frame in front, which needs the backend or the storage; then go on."""
         try:
-            if not await self.receive(conversation, conversation.inbound.popleft()):
-                self._on_behind(conversation.peer_id)
+            async with conversation.exclusive:
+                frame = conversation.inbound.popleft()
+                if not await self.receive(conversation, frame):
+                    self._on_behind(conversation.peer_id)
         finally:
-            conversation.busy = False
+            conversation.stuck = False
             self.drain(conversation)
 
     # ------------------------------------------------------------ one frame
@@ -183,24 +186,28 @@ class Receiver:
     async def _report(
         self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
     ) -> None:
-        """4.1.8, 4.2.9: an undecryptable message becomes an event, and is healed at once."""
-        if await self._messages.seen(frame.from_, frame.id, encrypted=True) == DELIVERED:
+        """4.1.8, 4.2.9: an undecryptable message becomes an event, and is healed at once.
+
+        Whether it is only a duplicate is asked behind all that is on its way to the disk.
+        """
+        if await self._save_report(conversation, frame, error) == DELIVERED:
             return
         conversation.record.unconfirm()
         conversation.queue.peer_started_afresh(self._clock())
-        await asyncio.wait({self._save_report(conversation, frame, error)})
+        save = self._peers.save(conversation.record, conversation.identity_state, self._clock())
+        await self._database.write(save)
         self._heal(conversation)
         self._sender.pump(conversation)
 
     def _save_report(
         self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
-    ) -> asyncio.Future[bool]:
+    ) -> asyncio.Future[int | None]:
         """Make durable what an unreadable message changed; tell of it once it is."""
         now = self._clock()
         save = self._peers.save(conversation.record, conversation.identity_state, now)
         report = self._messages.report(frame.from_, frame.id, now)
 
-        def unit(connection: Any) -> bool:
+        def unit(connection: Any) -> int | None:
             save(connection)
             return report(connection)
 
@@ -208,8 +215,8 @@ class Receiver:
         durable.add_done_callback(partial(self._reported, frame.from_, error.reason))
         return durable
 
-    def _reported(self, peer_id: str, reason: str, durable: asyncio.Future[bool]) -> None:
-        if durable.exception() is None and durable.result():
+    def _reported(self, peer_id: str, reason: str, durable: asyncio.Future[int | None]) -> None:
+        if durable.exception() is None and durable.result() is None:
             self.undecryptable[reason] += 1
             self._observer.undecryptable(peer_id, reason)
 

@@ -96,28 +96,25 @@ class MessageStorage:
 
         return write
 
-    async def seen(self, sender: str, message_id: str, *, encrypted: bool) -> int | None:
-        """`DELIVERED`, `REPORTED`, or None for a message never met before."""
+    def report(self, sender: str, message_id: str, now: int) -> Unit[int | None]:
+        """Note that an encrypted message could not be read, unless it was handed on before.
 
-        def query(connection: sqlite3.Connection) -> int | None:
+        The unit returns what it was until now: `DELIVERED`, `REPORTED`, or None for a message
+        never met before.
+        """
+
+        def write(connection: sqlite3.Connection) -> int | None:
             row = connection.execute(
-                "SELECT state FROM seen WHERE sender = ? AND id = ? AND encrypted = ?",
-                (sender, message_id, encrypted),
+                "SELECT state FROM seen WHERE sender = ? AND id = ? AND encrypted = 1",
+                (sender, message_id),
             ).fetchone()
-            return None if row is None else int(row[0])
-
-        return await self._database.read(query)
-
-    def report(self, sender: str, message_id: str, now: int) -> Unit[bool]:
-        """Note that an undecryptable message was reported; False if it had been before."""
-
-        def write(connection: sqlite3.Connection) -> bool:
-            cursor = connection.execute(
-                "INSERT OR IGNORE INTO seen (sender, id, encrypted, state, seen_at)"
-                " VALUES (?, ?, 1, ?, ?)",
+            if row is not None:
+                return int(row[0])
+            connection.execute(
+                "INSERT INTO seen (sender, id, encrypted, state, seen_at) VALUES (?, ?, 1, ?, ?)",
                 (sender, message_id, REPORTED, now),
             )
-            return cursor.rowcount == 1
+            return None
 
         return write
 
