@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,6 +20,7 @@ from chatbot.client.crypto.keys import KeyPair
 from chatbot.client.crypto.vault import KEY_LENGTH, Argon2Parameters, Vault
 from chatbot.client.exceptions import StorageError
 
+from .connection import connect_reader, storage_error
 from .database import Database
 from .vault_storage import change_password, open_vault
 
@@ -38,6 +40,28 @@ INSERT INTO meta VALUES ('next_key_id', ?)
 ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)"""
 
 Prekey = SignedPrekey | OneTimePrekey
+
+
+def stored_fingerprint(directory: Path) -> str | None:
+    """The fingerprint of the account in a directory, which nobody needs a password to know.
+
+    Safe while a process has the account open.
+
+    Returns:
+        60 uppercase hex digits, or None where no account has been opened yet.
+
+    Raises:
+        StorageError: keys.db cannot be read or is damaged.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with closing(connect_reader(path)) as connection:
+            row = connection.execute("SELECT fingerprint FROM identity_keys").fetchone()
+    except sqlite3.Error as error:
+        raise storage_error(path, error) from error
+    return None if row is None else str(row[0])
 
 
 def _now() -> int:

@@ -93,17 +93,23 @@ class AccountIndex:
     def __init__(self, storage_path: str | Path) -> None:
         self._path = storage_directory(storage_path) / _INDEX
 
-    def find(self, server_url: str, username: str) -> str | None:
+    def find(self, server_url: str | None, username: str) -> str | None:
         """Return the user id, or None for one that has not logged in here yet.
+
+        Args:
+            server_url: None for whichever server; an embedded one may change its port.
+            username: exact.
 
         Raises:
             StorageError: the index is damaged.
         """
-        wanted = _server(server_url), username
-        return next(
-            (a.user_id for a in self._load() if (a.server_url, a.username) == wanted),
-            None,
+        server = None if server_url is None else _server(server_url)
+        found = (
+            account.user_id
+            for account in self._load()
+            if account.username == username and server in {None, account.server_url}
         )
+        return next(found, None)
 
     def remember(self, server_url: str, username: str, user_id: str) -> None:
         """Note a user id, durably.
