@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "serve": "Run a backend until Ctrl-C.",
         "chat": "Talk to somebody, or to a bot.",
         "check": "Validate configurations and the plugins they list; connect to nothing.",
+        "fingerprint": "Show a bot's fingerprint, for people to compare.",
     }
 )
 """Each command and what it does: a function of that name in the module of that name."""
