@@ -92,6 +92,12 @@ async def _client(pipe: Connection, url: str, folder: str, name: str) -> None:
     loop = asyncio.get_running_loop()
     async with WhatsAppClient(url, Path(folder) / name) as client:
         await client.register(name, PASSWORD)
+
+        async def answer_question(message: Any) -> None:
+            if message.content.endswith("?"):
+                await client.send_message(message.from_user, "Yes.")
+
+        client.on_message(answer_question)
         pipe.send("ready")
         while (question := await loop.run_in_executor(None, pipe.recv))[0] != "stop":
             pipe.send(await _TASKS[question[0]](client, *question[1:]))
@@ -107,7 +113,16 @@ async def _idle_memory(_client: Any) -> float:
 
 async def _send_many(client: Any, peer: str, count: int) -> tuple[float, float]:
     """Seconds and CPU seconds for `count` messages, a window of them on the way."""
-    await client.send_message(peer, "first")
+    answered = asyncio.Event()
+
+    async def answer(_message: Any) -> None:
+        answered.set()
+
+    client.on_message(answer)
+    await client.send_message(
+        peer, "Are you there?"
+    )  # from the answer on, the session is confirmed
+    await answered.wait()
     waiting = asyncio.Semaphore(WINDOW)
 
     async def send(number: int) -> None:
