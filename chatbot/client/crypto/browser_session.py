@@ -8,35 +8,37 @@ export, which is the second one with nothing encrypted.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from chatbot.client.exceptions import DecryptionError, ValidationError
+from chatbot.wire import KeyId, Timestamp
 
 from .identity import fingerprint
-from .keys import KEY_BYTES, KeyPair, check_public_key, diffie_hellman
-from .ratchet import RatchetState, start_initiator
+from .kdf import HASH_BYTES, hkdf
+from .keys import KEY_BYTES, KeyPair, check_public_key
+from .message import Counter
+from .ratchet import RatchetState, start_initiator, start_responder
 from .session import MAX_SKIPPED_KEYS, Session, SessionHead, SkippedId
 
 T = TypeVar("T", bound=Struct)
 
 _MAX_SIZE: Final = 2_000_000
-_BASE_POINT: Final = b"\x09" + bytes(31)
+_RESPONDER_ID: Final = "session-"
+"""How the browser's ids of sessions begin that it did not open itself."""
+
+_ID_INFO: Final = b"chatbot imported session"
 
 
 class _Pair(Struct, rename="camel"):
     public_key: Any
-    secret_key: Any
+    secret_key: Any = None
 
 
 class _X3DHData(Struct, rename="camel"):
-    local_identity_key: Any = None
     local_ephemeral_key: Any = None
-    used_signed_prekey_id: int | None = None
-    used_one_time_prekey_id: int | None = None
 
 
 class _Record(Struct, rename="camel"):
@@ -44,15 +46,18 @@ class _Record(Struct, rename="camel"):
     session_id: str
     remote_identity_key: Any
     remote_signed_prekey: Any = None
-    remote_signed_prekey_id: int = 0
+    remote_signed_prekey_id: KeyId | None = None
     remote_fingerprint: str | None = None
     root_key: Any = None
     local_ephemeral_key_pair: _Pair | None = None
-    used_one_time_prekey_id: int | None = None
-    created_at: int = 0
-    updated_at: int = 0
+    used_one_time_prekey_id: KeyId | None = None
+    created_at: Timestamp | None = None
     ratchet_state: str | None = None
     x3dh_data: _X3DHData | str | None = None
+
+    @property
+    def opened_by_us(self) -> bool:
+        return not self.session_id.startswith(_RESPONDER_ID)
 
 
 class _Ratchet(Struct, rename="camel"):
@@ -61,9 +66,9 @@ class _Ratchet(Struct, rename="camel"):
     receiving_chain_key: Any = None
     dh_ratchet_key_pair: _Pair | None = None
     dh_ratchet_remote_key: Any = None
-    sending_chain_length: int = 0
-    receiving_chain_length: int = 0
-    previous_sending_chain_length: int = 0
+    sending_chain_length: Counter = 0
+    receiving_chain_length: Counter = 0
+    previous_sending_chain_length: Counter = 0
     skipped_message_keys: list[tuple[str, Any]] = []
 
 
@@ -74,6 +79,10 @@ def import_session(text: str, *, peer_id: str, now: int) -> Session:
         text: JSON in one of the three shapes.
         peer_id: whom the session has to be with.
         now: ms.
+
+    Returns:
+        The session. Its id follows from its root key, so that the same one is known again; its
+        ephemeral key is zeros where the record does not hold it.
 
     Raises:
         ValidationError: it is none of the shapes, a session with somebody else, or its keys have
@@ -87,19 +96,18 @@ def import_session(text: str, *, peer_id: str, now: int) -> Session:
     identity_key = _public_key(record.remote_identity_key, "remoteIdentityKey")
     if record.remote_fingerprint and record.remote_fingerprint != fingerprint(identity_key):
         raise ValidationError("the session export's fingerprint is not that of its identity key")
-    opened_by_us = not record.session_id.startswith("session-")
-    state, skipped = _read_ratchet(record, opened_by_us=opened_by_us)
+    state, skipped = _read_ratchet(record)
     head = SessionHead(
-        opened_by_us=opened_by_us,
+        opened_by_us=record.opened_by_us,
         remote_identity_key=identity_key,
         ephemeral_key=_ephemeral_key(record),
-        signed_prekey_id=record.remote_signed_prekey_id,
+        signed_prekey_id=record.remote_signed_prekey_id or 0,
         one_time_prekey_id=record.used_one_time_prekey_id,
         opened_at=min(record.created_at or now, now),
         used_at=now,
         ratchet=state,
     )
-    return Session(f"b-{fingerprint(state.root_key)[:32].lower()}", head, skipped)
+    return Session(_session_id(state), head, skipped)
 
 
 def export_session(session: Session, peer_id: str) -> str:
@@ -121,7 +129,7 @@ def export_session(session: Session, peer_id: str) -> str:
     }
     record = {
         "peerId": peer_id,
-        "sessionId": session.id if session.opened_by_us else f"session-{session.id}",
+        "sessionId": session.id if session.opened_by_us else f"{_RESPONDER_ID}{session.id}",
         "remoteIdentityKey": _base64(session.remote_identity_key),
         "remoteSignedPrekeyId": session.signed_prekey_id,
         "remoteFingerprint": fingerprint(session.remote_identity_key),
@@ -138,64 +146,65 @@ def export_session(session: Session, peer_id: str) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _read_ratchet(
-    record: _Record, *, opened_by_us: bool
-) -> tuple[RatchetState, dict[SkippedId, bytes]]:
+def _session_id(state: RatchetState) -> str:
+    digest = hkdf(state.root_key, salt=bytes(HASH_BYTES), info=_ID_INFO, length=16)
+    return f"b-{digest.hex()}"
+
+
+def _read_ratchet(record: _Record) -> tuple[RatchetState, dict[SkippedId, bytes]]:
     if record.ratchet_state is None:
-        return _first_state(record, opened_by_us=opened_by_us), {}
+        return _first_state(record), {}
     body = _decode(record.ratchet_state, _Ratchet, "ratchetState")
-    lengths = (
-        body.sending_chain_length,
-        body.receiving_chain_length,
-        body.previous_sending_chain_length,
-    )
-    if not all(0 <= length < 2**31 for length in lengths):
-        raise ValidationError("the session export has impossible chain lengths")
-    pair = None if body.dh_ratchet_key_pair is None else _key_pair(body.dh_ratchet_key_pair)
+    pair, remote_key = body.dh_ratchet_key_pair, body.dh_ratchet_remote_key
     state = RatchetState(
         _key(body.root_key, "rootKey"),
         _maybe_key(body.sending_chain_key, "sendingChainKey"),
         _maybe_key(body.receiving_chain_key, "receivingChainKey"),
-        pair,
-        None
-        if body.dh_ratchet_remote_key is None
-        else _public_key(body.dh_ratchet_remote_key, "dhRatchetRemoteKey"),
-        *lengths,
+        None if pair is None else _key_pair(pair, "dhRatchetKeyPair"),
+        None if remote_key is None else _public_key(remote_key, "dhRatchetRemoteKey"),
+        body.sending_chain_length,
+        body.receiving_chain_length,
+        body.previous_sending_chain_length,
     )
-    if state.remote_key is None and (state.sending_chain_key is None or pair is None):
+    if state.remote_key is None and (state.sending_chain_key is None or state.key_pair is None):
         raise ValidationError("the session export can neither send nor receive")
     return state, _skipped(body.skipped_message_keys)
 
 
-def _first_state(record: _Record, *, opened_by_us: bool) -> RatchetState:
-    """A session in which nothing has been sent: its `rootKey` is the X3DH secret."""
-    if not opened_by_us:
-        raise ValidationError("the session export has no ratchetState")
-    return start_initiator(_key(record.root_key, "rootKey"))
+def _first_state(record: _Record) -> RatchetState:
+    """A session in which nothing has been sent: its `rootKey` is the X3DH secret.
+
+    Where the peer opened it, `remoteSignedPrekey` is the peer's ratchet key.
+    """
+    secret = _key(record.root_key, "rootKey")
+    if record.opened_by_us:
+        return start_initiator(secret)
+    return start_responder(secret, _public_key(record.remote_signed_prekey, "remoteSignedPrekey"))
 
 
 def _skipped(entries: list[tuple[str, Any]]) -> dict[SkippedId, bytes]:
     if len(entries) > MAX_SKIPPED_KEYS:
         raise ValidationError(f"the session export has more than {MAX_SKIPPED_KEYS} skipped keys")
-    skipped: dict[SkippedId, bytes] = {}
-    for name, message_key in entries:
-        ratchet_key, _, number = name.rpartition(":")
-        if not number.isascii() or not number.isdigit() or len(number) > len(str(2**31)):
-            raise ValidationError("the session export has a skipped key without a number")
-        skipped_id = _key(ratchet_key, "skippedMessageKeys"), int(number)
-        skipped[skipped_id] = _key(message_key, "skippedMessageKeys")
-    return skipped
+    return {_skipped_id(name): _key(key, "skippedMessageKeys") for name, key in entries}
+
+
+def _skipped_id(name: str) -> SkippedId:
+    ratchet_key, _, number = name.rpartition(":")
+    try:
+        return _key(ratchet_key, "skippedMessageKeys"), msgspec.json.decode(number, type=Counter)
+    except msgspec.DecodeError:
+        raise ValidationError("the session export has a skipped key without a number") from None
 
 
 def _ephemeral_key(record: _Record) -> bytes:
-    """The public ephemeral key, wherever the record has it; zeros where it is not known."""
-    data = record.x3dh_data
+    """The public ephemeral key, wherever the record has it; zeros where it has none."""
+    data, pair = record.x3dh_data, record.local_ephemeral_key_pair
     if isinstance(data, str):
         data = _decode(data, _X3DHData, "x3dhData")
+    if pair is not None and not _is_encrypted(pair.secret_key):
+        return _key_pair(pair, "localEphemeralKeyPair").public
     if data is not None and data.local_ephemeral_key is not None:
         return _key(data.local_ephemeral_key, "localEphemeralKey")
-    if record.local_ephemeral_key_pair is not None:
-        return _key(record.local_ephemeral_key_pair.public_key, "localEphemeralKeyPair")
     return bytes(KEY_BYTES)
 
 
@@ -206,12 +215,11 @@ def _decode(text: str, kind: type[T], name: str) -> T:
         raise ValidationError(f"the {name} cannot be read: {error}") from None
 
 
-def _key_pair(body: _Pair) -> KeyPair:
-    public = _public_key(body.public_key, "publicKey")
-    secret = _key(body.secret_key, "secretKey")
-    if diffie_hellman(secret, _BASE_POINT) != public:
-        raise ValidationError("a public key in the session export does not match its secret")
-    return KeyPair(public, secret)
+def _key_pair(body: _Pair, name: str) -> KeyPair:
+    pair = KeyPair.from_secret(_key(body.secret_key, f"{name}.secretKey"))
+    if pair.public != _key(body.public_key, f"{name}.publicKey"):
+        raise ValidationError(f"{name} in the session export: the public key is another secret's")
+    return pair
 
 
 def _public_key(value: Any, name: str) -> bytes:
@@ -230,23 +238,24 @@ def _maybe_key(value: Any, name: str) -> bytes | None:
 def _key(value: Any, name: str) -> bytes:
     """32 bytes, from base64 or from an index map."""
     try:
-        key = (
-            bytes(_indexed(value)) if isinstance(value, Mapping) else msgspec.convert(value, bytes)
-        )
-    except (msgspec.ValidationError, ValueError, TypeError, KeyError):
+        key = _from_index_map(value) if isinstance(value, dict) else msgspec.convert(value, bytes)
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError):
         raise ValidationError(
-            f"{name} in the session export is not readable (an encrypted field of the browser's"
-            " database cannot be imported: export the session itself)"
+            f"{name} in the session export is not readable; an encrypted field of the browser's"
+            " database cannot be imported: export the session itself"
         ) from None
     if len(key) != KEY_BYTES:
-        raise ValidationError(f"{name} in the session export has {len(key)} bytes, not 32")
+        raise ValidationError(f"{name} in the session export has {len(key)} bytes, not {KEY_BYTES}")
     return key
 
 
-def _indexed(value: Mapping[str, Any]) -> list[int]:
-    if len(value) != KEY_BYTES:
-        raise ValueError
-    return [value[str(index)] for index in range(KEY_BYTES)]
+def _is_encrypted(value: Any) -> bool:
+    """Whether this is a secret as the browser's database holds it, or none at all."""
+    return value is None or (isinstance(value, dict) and "ciphertext" in value)
+
+
+def _from_index_map(value: dict[str, Any]) -> bytes:
+    return bytes([value[str(index)] for index in range(len(value))])
 
 
 def _export_pair(pair: KeyPair) -> dict[str, str]:

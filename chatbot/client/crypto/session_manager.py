@@ -70,6 +70,7 @@ class Received(Struct, frozen=True, kw_only=True):
         session_id: the session it decrypted in.
         opened: whether its `x3dh` opened that session.
         identity_key: the peer's identity key (32 bytes) that the session stands on.
+        gap: whether it shows that messages before it have not come (PROTOCOL.md 4.3).
         used_one_time_prekey: the id of our one-time prekey to delete once this is durable.
     """
 
@@ -77,6 +78,7 @@ class Received(Struct, frozen=True, kw_only=True):
     session_id: str
     opened: bool
     identity_key: bytes
+    gap: bool = False
     used_one_time_prekey: int | None = None
 
 
@@ -95,6 +97,9 @@ class PeerRecord:
 
     Every call that changes something notes it; `take_changes` hands over what has to be stored.
 
+    Args:
+        session_timeout: age (ms) at which an unused session is not sent in any more.
+
     Attributes:
         peer_id: the peer's user id.
         identity_key: the pinned X25519 identity key (32 bytes), or None before first contact.
@@ -112,6 +117,7 @@ class PeerRecord:
         ephemerals: dict[bytes, tuple[str, int]] | None = None,
         capabilities: frozenset[str] = frozenset(),
         head: bytes | None = None,
+        session_timeout: int = SESSION_TIMEOUT,
     ) -> None:
         self.peer_id = peer_id
         self.identity_key = identity_key
@@ -122,6 +128,7 @@ class PeerRecord:
         self.confirmed = stored.confirmed
         self._newest_opened = stored.newest_opened
         self._x3dh_delivered_at = stored.x3dh_delivered_at
+        self._session_timeout = session_timeout
         self._unechoed_x3dh: set[str] = set()
         self._budget = FailureBudget()
         self._changes = PeerChanges()
@@ -193,6 +200,7 @@ class PeerRecord:
             session_id=session.id,
             opened=True,
             identity_key=header.sender_identity_key,
+            gap=bool(decryption.added),
             used_one_time_prekey=header.used_one_time_prekey_id,
         )
 
@@ -210,6 +218,7 @@ class PeerRecord:
                 session_id=session.id,
                 opened=False,
                 identity_key=session.remote_identity_key,
+                gap=bool(decryption.added),
             )
         raise DecryptionError("no session with this peer fits the message", reason="no-session")
 
@@ -256,7 +265,7 @@ class PeerRecord:
         session = self.sessions.get(self.confirmed) if self.confirmed is not None else None
         if session is None or session.remote_identity_key != self.identity_key:
             return None
-        return session if now - session.used_at < SESSION_TIMEOUT else None
+        return session if now - session.used_at < self._session_timeout else None
 
     def encrypt(
         self, plaintext: bytes, now: int, *, random: Callable[[int], bytes] = os.urandom
@@ -376,17 +385,20 @@ class PeerRecord:
         self._newest_opened = None
         self._confirm(None)
 
-    def adopt(self, session: Session) -> None:
-        """Take over a session that was led elsewhere until now, and go on in it."""
-        self._add(session)
-        self._confirm(session.id)
+    def adopt(self, session: Session, now: int) -> None:
+        """Take over a session that was led elsewhere until now, and go on in it.
 
-    def drop_sessions(self) -> None:
-        """Forget every session, because our own side of them must not be used any more."""
-        for session_id in list(self.sessions):
-            self._drop(session_id)
-        self._newest_opened = None
-        self._confirm(None)
+        One that the peer has never answered in is sent in only once it does.
+        """
+        self._add(session)
+        if not session.opened_by_us and any(session.ephemeral_key):
+            self._remember_ephemeral(session.ephemeral_key, session.id, now)
+        if session.ratchet.remote_key is not None:
+            self._confirm(session.id)
+        else:
+            self._newest_opened = session.id
+            self._confirm(None)
+            self._save_head()
 
     def expire_ephemerals(self, now: int) -> None:
         """Forget accepted ephemeral keys whose signed prekey secret is gone by now."""

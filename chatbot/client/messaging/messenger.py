@@ -13,22 +13,25 @@ from chatbot import wire
 from chatbot.client.crypto.kdf import hkdf
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.session import Session
+from chatbot.client.crypto.session_manager import SESSION_TIMEOUT
 from chatbot.client.crypto.vault import Vault
-from chatbot.client.exceptions import StorageError
+from chatbot.client.exceptions import PermissionDeniedError, StorageError
 from chatbot.client.models import Message
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
 from chatbot.client.storage.outbox_storage import OutboxStorage
 from chatbot.client.storage.peer_storage import PeerStorage
 from chatbot.client.storage.watermark_storage import WatermarkStorage
+from chatbot.client.transport.errors import printable
 from chatbot.client.transport.rest_client import RestClient
 
 from .catching_up import SWEEP_AFTER, CatchUp
+from .composing import Composer
 from .conversation import Conversation, Conversations
 from .group_messages import GroupMessages
 from .identities import Identities, IdentityPolicy
 from .message_ids import MessageIds
-from .ports import Link, Observer
+from .ports import Link, Observer, Refusable
 from .presence import Presence, TypingTimers
 from .receiving import Receiver
 from .sending import Sender
@@ -60,7 +63,7 @@ class MessagingOptions:
     heal_notice: str | None = HEAL_NOTICE
     identity_policy: IdentityPolicy = "tofu"
     use_one_time_prekeys: bool = False
-    session_timeout: int = 30 * DAY
+    session_timeout: int = SESSION_TIMEOUT
     history_age: int = 30 * DAY
     outbox_age: int = 7 * DAY
 
@@ -74,6 +77,7 @@ class Messenger:
         messages, outbox, conversations, sender, receiver, groups, catch_up, identities, presence:
             the parts, each for its own purpose.
         ids: makes the ids of our messages.
+        compose: makes the messages.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class Messenger:
         self.messages = MessageStorage(database, vault)
         self.outbox = OutboxStorage(database, self.messages, me=me)
         self.watermarks = WatermarkStorage(database)
-        self.peers = PeerStorage(database, vault)
+        self.peers = PeerStorage(database, vault, session_timeout=options.session_timeout)
         self.presence = Presence(observer.presence)
         self._typing = TypingTimers(self._typing_ended)
         self.conversations = Conversations(
@@ -115,6 +119,9 @@ class Messenger:
             self.outbox,
             clock=clock,
             use_one_time_prekeys=options.use_one_time_prekeys,
+        )
+        self.compose = Composer(
+            me=me, ids=self.ids, conversations=self.conversations, clock=clock
         )
         self.identities = Identities(
             rest, observer, policy=options.identity_policy, on_change=self._identity_changed
@@ -290,9 +297,29 @@ class Messenger:
             self._observer.group_event(group_id, payload)
 
     def _on_error(self, frame: wire.ErrorFrame) -> None:
-        about_groups = "group" in frame.message
-        if not (about_groups and self.groups.refused(frame.message)):
-            self._observer.error(frame.message)
+        words = printable(frame.message)
+        if not self._blame(words):
+            self._observer.error(words)
+
+    def _blame(self, words: str) -> bool:
+        """Find the message that the backend refuses; False if none can be meant.
+
+        The error names none. But the backend serves the frames of a socket in order, so it is the
+        oldest un-echoed one of those that can be refused in these words.
+        """
+        about_images = "images" in words
+        grouped = self.groups.in_flight(images_only=about_images)
+        if not about_images:
+            return "group" in words.lower() and self._refuse(grouped, words)
+        flights = [f for f in (grouped, self.sender.image_in_flight()) if f is not None]
+        return self._refuse(min(flights, key=lambda f: f.sent_at, default=None), words)
+
+    @staticmethod
+    def _refuse(flight: Refusable | None, words: str) -> bool:
+        if flight is None:
+            return False
+        flight.refuse(PermissionDeniedError(words))
+        return True
 
     # ------------------------------------------------------------ what the parts report
 
@@ -306,7 +333,7 @@ class Messenger:
         if self.options.heal_notice is None or now - conversation.noticed_at < NOTICE_INTERVAL:
             return
         conversation.noticed_at = now
-        notice = self.text(conversation.peer_id, self.options.heal_notice)
+        notice = self.compose.text(conversation.peer_id, self.options.heal_notice)
         posted = self.sender.post([notice], expires_at=now + NOTICE_INTERVAL)
         posted.add_done_callback(lambda done: done.exception())
 
@@ -330,15 +357,7 @@ class Messenger:
 
     def text(self, to: str, content: str, *, message_id: str | None = None) -> Message:
         """A text message of ours to one peer, ready to be sent."""
-        return Message(
-            id=message_id or self.ids.new(),
-            from_user=self.me,
-            to_user=to,
-            content=content,
-            timestamp=self._clock(),
-            status="pending",
-            is_encrypted=True,
-        )
+        return self.compose.text(to, content, message_id=message_id)
 
     def _identity_changed(self, conversation: Conversation) -> None:
         """What was verified was the old key."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from chatbot.client.crypto.changes import PeerChanges
 from chatbot.client.crypto.identity import fingerprint
 from chatbot.client.crypto.session import Session, SkippedId
-from chatbot.client.crypto.session_manager import PeerRecord
+from chatbot.client.crypto.session_manager import SESSION_TIMEOUT, PeerRecord
 from chatbot.client.crypto.vault import Vault
 
 from .batch import Unit
@@ -64,11 +64,18 @@ class StoredPeer:
 
 
 class PeerStorage:
-    """Reads and writes `peers`, `sessions`, `skipped_keys` and `ephemeral_keys`."""
+    """Reads and writes `peers`, `sessions`, `skipped_keys` and `ephemeral_keys`.
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    Args:
+        session_timeout: age (ms) at which an unused session is not sent in any more.
+    """
+
+    def __init__(
+        self, database: Database, vault: Vault, *, session_timeout: int = SESSION_TIMEOUT
+    ) -> None:
         self._database = database
         self._vault = vault
+        self._session_timeout = session_timeout
 
     async def load(self, peer_id: str) -> StoredPeer:
         """Everything stored of a peer; an empty record for one that is new.
@@ -135,6 +142,7 @@ class PeerStorage:
             },
             capabilities=frozenset(capabilities.split()),
             head=None if head is None else self._vault.open("peers", peer_id, "record", head),
+            session_timeout=self._session_timeout,
         )
         return StoredPeer(record, state)
 
