@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BackendError,
         ConnectionError,
         DecryptionError,
+        HalfMadeGroupError,
         IdentityError,
         MessageSkipError,
         NotSupportedByBackendError,
@@ -30,22 +31,50 @@ if TYPE_CHECKING:
         WhatsAppClientError,
         WrongPasswordError,
     )
-    from chatbot.client.models import ConnectionState, Image, Message, MessageStatus, User
+    from chatbot.client.models import (
+        ConnectionState,
+        ConversationSummary,
+        Group,
+        GroupEvent,
+        GroupMember,
+        GroupRole,
+        GroupSettings,
+        Image,
+        Invite,
+        ManagedAccount,
+        Message,
+        MessageStatus,
+        PendingIdentity,
+        User,
+        Verification,
+    )
+    from chatbot.client.options import ClientOptions
     from chatbot.client.settings import ClientSettings
 
 __all__ = [
     "AuthenticationError",
     "BackendError",
+    "ClientOptions",
     "ClientSettings",
     "ConnectionError",
     "ConnectionState",
+    "ConversationSummary",
     "DecryptionError",
+    "Group",
+    "GroupEvent",
+    "GroupMember",
+    "GroupRole",
+    "GroupSettings",
+    "HalfMadeGroupError",
     "IdentityError",
     "Image",
+    "Invite",
+    "ManagedAccount",
     "Message",
     "MessageSkipError",
     "MessageStatus",
     "NotSupportedByBackendError",
+    "PendingIdentity",
     "PermissionDeniedError",
     "SessionNotFoundError",
     "StorageError",
@@ -53,14 +82,37 @@ __all__ = [
     "User",
     "UsernameExistsError",
     "ValidationError",
+    "Verification",
     "WhatsAppClient",
     "WhatsAppClientError",
     "WrongPasswordError",
 ]
 
-_MODELS: Final = frozenset({"ConnectionState", "Image", "Message", "MessageStatus", "User"})
+_MODELS: Final = frozenset(
+    {
+        "ConnectionState",
+        "ConversationSummary",
+        "Group",
+        "GroupEvent",
+        "GroupMember",
+        "GroupRole",
+        "GroupSettings",
+        "Image",
+        "Invite",
+        "ManagedAccount",
+        "Message",
+        "MessageStatus",
+        "PendingIdentity",
+        "User",
+        "Verification",
+    }
+)
 _HOMES: Final = MappingProxyType(
-    {"WhatsAppClient": "chatbot.client.client", "ClientSettings": "chatbot.client.settings"}
+    {
+        "WhatsAppClient": "chatbot.client.client",
+        "ClientOptions": "chatbot.client.options",
+        "ClientSettings": "chatbot.client.settings",
+    }
     | dict.fromkeys(_MODELS, "chatbot.client.models")
 )
 

@@ -5,6 +5,8 @@ Messages name what was wrong and what to do; none holds a secret or a message's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class WhatsAppClientError(Exception):
     """Base of all errors of this package."""
@@ -32,6 +34,22 @@ class BackendError(WhatsAppClientError):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class HalfMadeGroupError(BackendError):
+    """The backend failed while it made a group, and the group is there all the same.
+
+    Attributes:
+        group_id: the group's.
+        missing: the user ids that did not become members.
+    """
+
+    def __init__(
+        self, message: str, *, group_id: str, missing: Sequence[str], status: int = 500
+    ) -> None:
+        super().__init__(message, status=status)
+        self.group_id = group_id
+        self.missing = tuple(missing)
 
 
 class NotSupportedByBackendError(WhatsAppClientError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from chatbot.client.crypto.key_manager import PrekeyPolicy
 from chatbot.client.crypto.vault import Argon2Parameters
+from chatbot.client.messaging.composing import ImagePolicy
 from chatbot.client.messaging.messenger import MessagingOptions
 
-ImagePolicy = Literal["auto", "encrypted", "browser"]
+__all__ = ["ClientOptions", "ImagePolicy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from chatbot.client.exceptions import DecryptionError
+from chatbot.client.exceptions import DecryptionError, ValidationError
 from chatbot.client.models import Image, Message
-from chatbot.client.pictures import sniff_mime
-from chatbot.wire import MAX_IMAGE_BYTES
+from chatbot.client.pictures import from_data_url, sniff_mime
+from chatbot.wire import IMAGE_PLACEHOLDER, MAX_IMAGE_BYTES
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 """The longest text that is sent, in UTF-8 bytes."""
@@ -28,6 +28,25 @@ _image_encoder: Final = msgspec.json.Encoder()
 _image_decoder: Final = msgspec.json.Decoder(_EncryptedImage)
 
 
+def check_text(text: str) -> None:
+    """Whether a text can be sent.
+
+    Raises:
+        ValidationError: it is empty, too long, or not valid Unicode.
+    """
+    if not text:
+        raise ValidationError("the message is empty: there is nothing to send")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValidationError("the message is not valid Unicode") from None
+    if size > MAX_TEXT_BYTES:
+        raise ValidationError(
+            f"the message has {size:,} bytes; at most {MAX_TEXT_BYTES:,} can be sent."
+            " What to do: send it in parts"
+        )
+
+
 def encode_plaintext(message: Message) -> bytes:
     """What is encrypted for this message, UTF-8."""
     image = message.image
@@ -41,6 +60,16 @@ def encode_plaintext(message: Message) -> bytes:
             name=image.name or None,
         )
     )
+
+
+def shown_image(image_data: str | None, content: str) -> Image | None:
+    """The picture of a message in the browser's form, where there is one of a kind we know.
+
+    A content that is not the placeholder is somebody's caption.
+    """
+    if image_data is None:
+        return None
+    return from_data_url(image_data, caption="" if content == IMAGE_PLACEHOLDER else content)
 
 
 def decode_text(plaintext: bytes) -> str:

@@ -13,7 +13,7 @@ from chatbot.client.models import Message
 from chatbot.client.pictures import to_data_url
 from chatbot.client.storage.outbox_storage import OutboxEntry, OutboxStorage
 from chatbot.client.storage.peer_storage import PeerStorage, StoredPeer
-from chatbot.wire import MessageFrame
+from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame
 
 from .content import encode_plaintext
 from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
@@ -244,7 +244,7 @@ class Conversations:
 
 def outgoing_of(message: Message) -> Outgoing:
     """A stored message as the send queue takes it."""
-    image_data = None
     if message.image is not None and not message.is_encrypted:
-        image_data = to_data_url(message.image)
-    return Outgoing(message.id, encode_plaintext(message), message.type, image_data)
+        placeholder = IMAGE_PLACEHOLDER.encode()
+        return Outgoing(message.id, placeholder, message.type, to_data_url(message.image))
+    return Outgoing(message.id, encode_plaintext(message), message.type)

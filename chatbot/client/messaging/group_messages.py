@@ -21,14 +21,15 @@ from chatbot.client.exceptions import (
     WhatsAppClientError,
 )
 from chatbot.client.models import Message
-from chatbot.client.pictures import from_data_url, to_data_url
+from chatbot.client.pictures import to_data_url
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import InboxEntry, MessageStorage
 from chatbot.client.storage.outbox_storage import OutboxStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import IMAGE_PLACEHOLDER, GroupHistoryRow, GroupMessageFrame, GroupSendFrame
 
-from .ports import Link, Observer
+from .content import shown_image
+from .ports import Link, Observer, Refusable
 from .send_queue import ECHO_TIMEOUT
 
 MAX_HELD: Final = 1000
@@ -198,23 +199,30 @@ class GroupMessages:
         for outbound in self._outbound.values():
             outbound.stop()
 
-    def refused(self, words: str) -> bool:
-        """The backend answered some frame with an error about groups: the oldest in flight."""
-        flying = [o for o in self._outbound.values() if o.sent_at is not None]
+    def in_flight(self, *, images_only: bool = False) -> Refusable | None:
+        """The message that the backend has had longest without broadcasting it."""
+        flying = [
+            (outbound.sent_at, outbound)
+            for outbound in self._outbound.values()
+            if outbound.sent_at is not None
+            and outbound.queue
+            and (outbound.queue[0].image is not None or not images_only)
+        ]
         if not flying:
-            return False
-        outbound = min(flying, key=lambda o: o.sent_at or 0)
+            return None
+        sent_at, outbound = min(flying, key=lambda found: found[0])
+        return Refusable(sent_at, partial(self._refused, outbound))
+
+    def _refused(self, outbound: _Outbound, error: PermissionDeniedError) -> None:
         message = outbound.queue.popleft()
         outbound.sent_at = None
         outbound.stop()
-        error = PermissionDeniedError(words)
         waiter = self._waiters.get(message.id)
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         else:
             self._spawn(self._fail(message, error))
         self._pump(message.group_id or "")
-        return True
 
     async def close(self) -> None:
         """Stop; what is in the outbox stays there."""
@@ -336,7 +344,7 @@ class GroupMessages:
 
 
 def _received(frame: GroupMessageFrame) -> Message:
-    image = from_data_url(frame.image_data) if frame.image_data is not None else None
+    image = shown_image(frame.image_data, frame.content)
     return Message(
         id=frame.id,
         from_user=frame.from_user,

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from chatbot.client.exceptions import PermissionDeniedError
 from chatbot.client.models import Message, MessageStatus
 from chatbot.client.storage.message_storage import InboxEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Refusable:
+    """A message in flight that the backend may refuse.
+
+    Attributes:
+        sent_at: ms; when the socket took it.
+        refuse: settles it with the backend's words, and goes on with what waits behind it.
+    """
+
+    sent_at: int
+    refuse: Callable[[PermissionDeniedError], None]
 
 
 class Link(Protocol):

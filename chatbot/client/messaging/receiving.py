@@ -28,13 +28,12 @@ from chatbot.client.exceptions import (
     WhatsAppClientError,
 )
 from chatbot.client.models import Image, Message
-from chatbot.client.pictures import from_data_url
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import DELIVERED, InboxEntry, MessageStorage
 from chatbot.client.storage.peer_storage import PeerStorage
-from chatbot.wire import MessageFrame, StatusFrame
+from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame, StatusFrame
 
-from .content import decode_image, decode_text
+from .content import decode_image, decode_text, shown_image
 from .conversation import Conversation, Conversations
 from .identities import Identities
 from .ports import Link, Observer
@@ -223,13 +222,14 @@ class Receiver:
     # ------------------------------------------------------------ what it becomes
 
     def _plain_message(self, frame: MessageFrame) -> Message:
-        image = from_data_url(frame.image_data) if frame.image_data is not None else None
+        image = shown_image(frame.image_data, frame.content)
         return self._message(frame, frame.content, image, encrypted=False)
 
     def _decrypted_message(self, frame: MessageFrame, received: Received) -> Message:
         if frame.type == "image" and frame.image_data is None:
             image = decode_image(received.plaintext)
-            return self._message(frame, image.caption, image, encrypted=True)
+            content = image.caption or IMAGE_PLACEHOLDER
+            return self._message(frame, content, image, encrypted=True)
         return self._message(frame, decode_text(received.plaintext), None, encrypted=True)
 
     def _message(

@@ -262,6 +262,11 @@ class SendQueue:
             self._record.x3dh_settled(flight.outgoing.id, now, delivered=False)
         self._put_first(flight.outgoing for flight in lost)
 
+    def image_in_flight(self) -> InFlight | None:
+        """The picture that has waited longest for its echo."""
+        flights = self._in_flight.values()
+        return next((f for f in flights if f.outgoing.message_type == "image"), None)
+
     def look_up_failed(self, message_ids: Iterable[str], now: int) -> None:
         """The history could not be read: ask again after another timeout."""
         for message_id in message_ids:

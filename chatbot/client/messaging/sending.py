@@ -13,6 +13,7 @@ from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.message import encode_content
 from chatbot.client.exceptions import (
     ConnectionError,
+    PermissionDeniedError,
     SessionNotFoundError,
     StorageError,
     WhatsAppClientError,
@@ -28,7 +29,7 @@ from chatbot.wire import MessageFrame, SendFrame
 
 from .conversation import Conversation, Conversations, outgoing_of
 from .identities import Identities
-from .ports import Link, Observer
+from .ports import Link, Observer, Refusable
 from .send_queue import ECHO_TIMEOUT, RESEND_WINDOW, FetchBundle, LookUp, Transmit
 
 T = TypeVar("T")
@@ -120,6 +121,7 @@ class Sender:
         Raises:
             ConnectionError: there is no connection.
             SessionNotFoundError: there is no such user, or it has no keys.
+            PermissionDeniedError: the backend does not let us send images.
         """
         if not self._link.connected:
             raise ConnectionError("not connected: the message was not sent, and is not kept")
@@ -132,7 +134,7 @@ class Sender:
                 self._take_back(message)
                 return message
             return replace(message, status=waiter.result())
-        except (ConnectionError, SessionNotFoundError):
+        except (ConnectionError, SessionNotFoundError, PermissionDeniedError):
             await self._database.write(self._outbox.withdraw(message))
             raise
         finally:
@@ -249,11 +251,37 @@ class Sender:
         for outgoing in conversation.queue.recall():
             if waiter := self._waiters.get(outgoing.id):
                 waiter.set_exception(error)
-                continue
-            await self._database.write(self._outbox.settle(outgoing.id, "failed"))
-            message = await self._messages.get(self._me, outgoing.id)
-            if message is not None:
-                self._observer.failed(message, error)
+            else:
+                await self._settle_failed(outgoing.id, error)
+
+    async def _settle_failed(self, message_id: str, error: WhatsAppClientError) -> None:
+        await self._database.write(self._outbox.settle(message_id, "failed"))
+        message = await self._messages.get(self._me, message_id)
+        if message is not None:
+            self._observer.failed(message, error)
+
+    def image_in_flight(self) -> Refusable | None:
+        """The picture that the backend has had longest without echoing it."""
+        flying = [
+            (flight.sent_at, conversation, flight.outgoing.id)
+            for conversation in self._conversations
+            if (flight := conversation.queue.image_in_flight()) is not None
+        ]
+        if not flying:
+            return None
+        sent_at, conversation, message_id = min(flying, key=lambda found: found[0])
+        return Refusable(sent_at, partial(self._refused, conversation, message_id))
+
+    def _refused(
+        self, conversation: Conversation, message_id: str, error: PermissionDeniedError
+    ) -> None:
+        conversation.queue.withdraw(message_id, self._clock())
+        waiter = self._waiters.get(message_id)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        else:
+            self._spawn(self._settle_failed(message_id, error))
+        self.pump(conversation)
 
     def _give_up(self, message_id: str, error: ConnectionError, conversation: Conversation) -> None:
         waiter = self._waiters.get(message_id)
