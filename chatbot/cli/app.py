@@ -16,9 +16,11 @@ from chatbot.version import __version__
 
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "run": "Run bots until Ctrl-C.",
         "serve": "Run a backend until Ctrl-C.",
         "chat": "Talk to somebody, or to a bot.",
         "check": "Validate configurations and the plugins they list; connect to nothing.",
+        "new": "Begin a plugin or a bot: a package that passes its own tests.",
         "fingerprint": "Show a bot's fingerprint, for people to compare.",
     }
 )

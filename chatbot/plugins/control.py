@@ -12,6 +12,7 @@ from typing import Protocol
 
 from chatbot.plugins.access import Decision, Grant, RoleName
 from chatbot.plugins.errors import Problem
+from chatbot.plugins.replies import Content
 
 
 class ControlError(Exception):
@@ -82,6 +83,17 @@ class PermissionControl(Protocol):
 
     async def why(self, message_id: str | None = None) -> Decision | None:
         """What was decided about a message, or about the last one before the asking."""
+
+
+class Broadcaster(Protocol):
+    """What stands behind `Bot.broadcast`: a plugin gives it with `@plugin.provider(Broadcaster)`.
+
+    It is asked for in the scope of whoever broadcasts, so that the store it is given commits with
+    that handler's end.
+    """
+
+    async def broadcast(self, audience: str, content: Content) -> str:
+        """See `Bot.broadcast`."""
 
 
 class Status(Protocol):

@@ -16,7 +16,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Work(Protocol):
     ) -> T:
         """Do a step at once, unless an earlier try has; its result."""
 
-    def pending(self, key: ValueKey) -> bytes | None | msgspec.UnsetType:
+    def pending(self, key: ValueKey) -> bytes | msgspec.UnsetType | None:
         """What was set and is not committed yet."""
 
     def pending_keys(self) -> Sequence[ValueKey]:
@@ -131,10 +131,10 @@ class Journal:
         self._database = database
         self._vault = vault
         self._ids = ids
-        self._post = post
         self._unended: set[str] = set()
-        self.clock = clock
-        self.values = Values(database, vault)
+        self.post: Final = post
+        self.clock: Final = clock
+        self.values: Final = Values(database, vault, clock)
 
     async def open(self) -> frozenset[str]:
         """Make the tables; returns the runs that a crash or a stop has left in the middle."""
@@ -209,16 +209,12 @@ class Journal:
             )
             return result
 
-        done: T = await self._post(messages, unit)
+        done: T = await self.post(messages, unit)
         return done
 
     def new_message_id(self, *step: str | int) -> str:
         """The id of the message that a step sends; a new one where no step is named."""
         return self._ids.of_step(*step) if step else self._ids.new()
-
-    async def commit(self, messages: Sequence[Message], *units: Unit[Any]) -> None:
-        """Commit messages and units in one transaction, outside of any run."""
-        await self._post(messages, _joined(units))
 
     async def _commit(
         self,
@@ -230,9 +226,9 @@ class Journal:
         values = {key: value for e in effects for key, value in e.values.items()}
         every = [unit for e in effects for unit in e.units]
         if values:
-            every.append(self.values.write(values, self.clock()))
+            every.append(self.values.write(values))
         said = [message for e in effects for message in e.messages]
-        await self._post([*said, *messages], _joined([*every, *units]))
+        await self.post([*said, *messages], _joined([*every, *units]))
 
 
 class Steps:
@@ -289,12 +285,17 @@ class Steps:
         messages: Sequence[Message] = (),
     ) -> T:
         """Do a step at once, unless an earlier try has; its result."""
-        recorded = self._journal.result(self._run, self.name(kind), n)
-        if recorded is not None:
-            return msgspec.msgpack.decode(recorded, type=result)
+        recorded = self.recorded(kind, n, result)
+        if recorded is not None or self.has(kind, n):
+            return cast("T", recorded)
         return await self._journal.step(self._run, self.name(kind), n, act, messages)
 
-    def pending(self, key: ValueKey) -> bytes | None | msgspec.UnsetType:
+    def recorded(self, kind: str, n: int, result: type[T]) -> T | None:
+        """The result of a step that an earlier try has done."""
+        encoded = self._journal.result(self._run, self.name(kind), n)
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=result)
+
+    def pending(self, key: ValueKey) -> bytes | msgspec.UnsetType | None:
         """What this handler, or one before it in this try, has set."""
         for steps in (self, *reversed(self._run.ended)):
             if key in steps.effects.values:
@@ -354,11 +355,10 @@ class AtOnce:
     ) -> T:
         """Do it; its result."""
         del kind, n, result
-        found: list[T] = []
-        await self._journal.commit(messages, lambda connection: found.append(act(connection)))
-        return found[-1]
+        done: T = await self._journal.post(messages, act)
+        return done
 
-    def pending(self, key: ValueKey) -> bytes | None | msgspec.UnsetType:
+    def pending(self, key: ValueKey) -> bytes | msgspec.UnsetType | None:
         """Nothing waits."""
         del key
         return Missing
@@ -372,11 +372,11 @@ class AtOnce:
 
     async def put(self, key: ValueKey, value: bytes | None) -> None:
         """Set a value, or delete it."""
-        await self._journal.commit((), self._journal.values.write({key: value}, self._journal.clock()))
+        await self._journal.post((), self._journal.values.write({key: value}))
 
     async def later(self, messages: Sequence[Message], unit: Unit[Any] | None = None) -> None:
         """Commit it now."""
-        await self._journal.commit(messages, *([unit] if unit is not None else []))
+        await self._journal.post(messages, _joined([] if unit is None else [unit]))
 
 
 def _joined(units: Sequence[Unit[Any]]) -> Unit[None]:

@@ -34,5 +34,46 @@ CREATE TABLE plugin_values (
 );
 """
 
-MIGRATIONS: Final = (_JOURNAL,)
+_ACCESS: Final = """
+-- An empty user or chat stands for all of them.
+CREATE TABLE grants (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    effect     TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    permission TEXT NOT NULL,
+    user_id    TEXT NOT NULL DEFAULT '',
+    chat_id    TEXT NOT NULL DEFAULT '',
+    added_at   INTEGER NOT NULL,
+    UNIQUE (effect, permission, user_id, chat_id)
+);
+
+CREATE TABLE roles (
+    user_id TEXT PRIMARY KEY,
+    role    TEXT NOT NULL CHECK (role IN ('moderator', 'admin')),
+    set_at  INTEGER NOT NULL
+);
+
+-- Who a user name of the configuration turned out to be when it was first met.
+CREATE TABLE pinned_names (
+    name        TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    pinned_at   INTEGER NOT NULL
+);
+
+-- Every use of a privileged command, and every attempt.
+CREATE TABLE audit (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    run        TEXT NOT NULL,
+    permission TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    chat_id    TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    outcome    TEXT NOT NULL CHECK (outcome IN ('allow', 'confirm', 'deny')),
+    reason     TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    UNIQUE (run, permission, outcome)
+);
+"""
+
+MIGRATIONS: Final = (_JOURNAL + _ACCESS,)
 """Only ever appended to: what stands here has been run on somebody's disk."""

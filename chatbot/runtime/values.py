@@ -37,9 +37,10 @@ class ValueKey(NamedTuple):
 class Values:
     """Reads and writes `plugin_values`; values are JSON."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, clock: Callable[[], int]) -> None:
         self._database = database
         self._vault = vault
+        self._clock = clock
 
     async def get(self, key: ValueKey) -> bytes | None:
         """One committed value."""
@@ -63,8 +64,9 @@ class Values:
 
         return await self._database.read(query)
 
-    def write(self, values: Mapping[ValueKey, bytes | None], now: int) -> Unit[None]:
+    def write(self, values: Mapping[ValueKey, bytes | None]) -> Unit[None]:
         """Set values, and delete those that are None."""
+        now = self._clock()
         sealed = {
             key: None if value is None else self._seal(key, value) for key, value in values.items()
         }
@@ -76,9 +78,10 @@ class Values:
         return unit
 
     def alter(
-        self, key: ValueKey, change: Callable[[bytes | None], tuple[bytes | None, T]], now: int
+        self, key: ValueKey, change: Callable[[bytes | None], tuple[bytes | None, T]]
     ) -> Unit[T]:
         """Replace a value by what `change` makes of it; the unit returns what else it gives."""
+        now = self._clock()
 
         def unit(connection: sqlite3.Connection) -> T:
             before = self._get(connection, key)

@@ -78,6 +78,10 @@ class Inbox:
         else:
             self._submit(entry)
 
+    def in_turn(self, conversation: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something else in a conversation's turn, behind what is in memory of it already."""
+        self._lanes.submit(conversation, work)
+
     async def join(self) -> None:
         """Wait until everything in memory has been handled."""
         if self._feeder is not None:

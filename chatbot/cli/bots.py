@@ -1,0 +1,104 @@
+"""A bot as its config.toml describes it, its own backend included."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from chatbot.cli.passwords import account_password, generate_password_file, storage_password
+from chatbot.client.options import ClientOptions
+from chatbot.runtime.access import Appointments
+from chatbot.runtime.handling import HandlingOptions
+from chatbot.runtime.runtime import BotOptions, BotRuntime
+from chatbot.server import Server
+from chatbot.settings import BotSettings
+
+BACKEND_FILE: Final = "backend.db"
+"""The embedded backend's database, under `[storage] path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotConfig:
+    """A config.toml that was read, and the passwords for it."""
+
+    file: Path
+    settings: BotSettings
+    password: str = field(repr=False)
+    storage_password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, file: Path, settings: BotSettings) -> Self:
+        """Find the passwords; a bot that registers itself gets one, in its `password_file`.
+
+        Raises:
+            ValidationError: there is no password.
+            StorageError: the file cannot be read or made.
+        """
+        password_file = settings.bot.password_file
+        if password_file is not None and settings.registers:
+            generate_password_file(password_file)
+        password = account_password(settings.bot.name, password_file)
+        return cls(file, settings, password, storage_password())
+
+    def options(self, url: str) -> BotOptions:
+        """What the bot is told, on the backend at `url`."""
+        bot, server = self.settings.bot, self.settings.server
+        return BotOptions(
+            name=bot.name,
+            password=self.password,
+            storage_password=self.storage_password,
+            server_url=url,
+            storage_path=self.settings.storage.path,
+            registers=self.settings.registers,
+            plugins=self.settings.plugins.load,
+            sections=self.settings.plugins.tables,
+            base=self.file.absolute().parent,
+            appointments=Appointments(
+                owners=bot.owners, trust_groups=bot.group_commands == "trust"
+            ),
+            timezone=bot.timezone,
+            handling=HandlingOptions(prefix=bot.prefix),
+            client=ClientOptions(
+                allow_insecure=server.allow_insecure,
+                trusted_server=server.trusted or server.embedded,
+            ),
+        )
+
+
+class RunningBot:
+    """A bot, and its backend where it brings one; both run inside of the context manager.
+
+    Attributes:
+        url: where the backend is.
+        runtime: the bot.
+    """
+
+    runtime: BotRuntime
+
+    def __init__(self, config: BotConfig) -> None:
+        self.config = config
+        self.url = config.settings.server.url
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            settings = self.config.settings
+            if settings.server.embedded:
+                server = Server(settings.storage.path / BACKEND_FILE, port=settings.server.port)
+                await stack.enter_async_context(server)
+                self.url = server.url
+            self.runtime = BotRuntime(self.config.options(self.url))
+            await stack.enter_async_context(self.runtime)
+            self._running = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._running.aclose()

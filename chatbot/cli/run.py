@@ -1,0 +1,52 @@
+"""`chatbot run`: one bot or several, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatbot.cli.bots import BotConfig, RunningBot
+from chatbot.cli.signals import stop_requested
+from chatbot.client.crypto.identity import format_fingerprint
+from chatbot.client.logs import configure_logging
+from chatbot.settings import load_settings
+from chatbot.version import __version__
+
+
+def run(
+    configs: Annotated[
+        list[Path], typer.Argument(metavar="CONFIG...", help="The config.toml of each bot.")
+    ],
+) -> None:
+    """Run bots until Ctrl-C."""
+    bots = [BotConfig.of(config, load_settings(config)) for config in configs]
+    log = bots[0].settings.logging
+    configure_logging(log.level, log.file)
+    asyncio.run(_run(bots))
+
+
+async def _run(configs: list[BotConfig]) -> None:
+    with stop_requested() as stop:
+        async with AsyncExitStack() as stack:
+            for config in configs:
+                bot = await stack.enter_async_context(RunningBot(config))
+                typer.echo(_introduction(bot))
+            await stop.wait()
+    typer.echo("Stopped")
+
+
+def _introduction(bot: RunningBot) -> str:
+    """Who the bot is, how to be sure of it, and how to talk to it."""
+    name, prefix = bot.runtime.user.username, bot.config.settings.bot.prefix
+    return "\n".join(
+        (
+            f"chatbot {__version__}: {name} on {bot.url}",
+            f"  fingerprint: {format_fingerprint(bot.runtime.fingerprint)}",
+            f"  talk to it:  chatbot chat --server {bot.url} --as NAME --to {name} --register",
+            f"  and type:    {prefix}help",
+        )
+    )

@@ -1,0 +1,1 @@
+"""Ordinary plugins that come along; they use what any plugin may use, and nothing else."""

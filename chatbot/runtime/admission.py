@@ -1,0 +1,76 @@
+"""Who gets in: permissions, then cooldowns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from chatbot.plugins.access import Role
+from chatbot.plugins.durations import Rate, format_duration
+from chatbot.plugins.endpoints import CommandEndpoint
+from chatbot.runtime.access import Permissions
+from chatbot.runtime.context import Incoming
+from chatbot.runtime.dispatch import Target
+from chatbot.runtime.groups import GroupBook
+from chatbot.runtime.limits import Cooldowns, TokenBuckets
+from chatbot.runtime.metrics import Metrics
+from chatbot.runtime.permissions import decide
+
+TELLING: Final = Rate(1, 5_000)
+"""How often somebody is told to be slower."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """Decides about every use of a command or filter.
+
+    Attributes:
+        told: so that being too fast is not answered too often either.
+    """
+
+    permissions: Permissions
+    cooldowns: Cooldowns
+    told: TokenBuckets
+    groups: GroupBook
+    metrics: Metrics
+
+    async def refusal(self, endpoint: Target, incoming: Incoming) -> str | None:
+        """Why the writer may not use it now: None where they may, empty where nothing is said."""
+        await self._look_up_role(endpoint, incoming)
+        rule, facts = endpoint.rule, incoming.facts
+        decision = decide(incoming.policy, rule, facts)
+        if isinstance(endpoint, CommandEndpoint):
+            message_id = incoming.message.id
+            self.permissions.decided(incoming.run.key, message_id, rule, facts, decision)
+        if not decision.allowed:
+            self._count(decision.outcome)
+            return f"Not done: {decision.because}."
+        return self._too_fast(endpoint, incoming)
+
+    def visible(self, endpoint: CommandEndpoint, incoming: Incoming) -> bool:
+        """Whether the writer may know of that command."""
+        return decide(incoming.policy, endpoint.rule, incoming.facts).outcome != "deny"
+
+    async def _look_up_role(self, endpoint: Target, incoming: Incoming) -> None:
+        """A group's roles are asked for only where something depends on them."""
+        facts = incoming.facts
+        if facts.kind == "group" and endpoint.rule.role > Role.MEMBER and facts.group_role is None:
+            role = await self.groups.role_of(facts.chat, facts.user)
+            incoming.facts = msgspec.structs.replace(facts, group_role=role)
+
+    def _too_fast(self, endpoint: Target, incoming: Incoming) -> str | None:
+        if endpoint.limit is None or incoming.tried:
+            return None
+        user, chat = incoming.user.id, incoming.chat.id
+        wait = self.cooldowns.take(endpoint.key, endpoint.limit, user=user, chat=chat)
+        if not wait:
+            return None
+        self._count("cooldown")
+        if self.told.take(user):
+            return ""
+        return f"Too fast: try again in {format_duration(max(1000, round(wait, -3)))}."
+
+    def _count(self, reason: str) -> None:
+        self.metrics.refused[reason] += 1

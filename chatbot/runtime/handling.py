@@ -1,0 +1,241 @@
+"""From an inbox entry to its handlers, and to the commit of all that they did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chatbot.client.exceptions import StorageError
+from chatbot.client.models import Message
+from chatbot.client.storage.message_storage import InboxEntry, MessageStorage
+from chatbot.plugins.people import Chat
+from chatbot.plugins.replies import Reply
+from chatbot.runtime.access import Permissions
+from chatbot.runtime.activity import Activity
+from chatbot.runtime.admission import Admission
+from chatbot.runtime.context import Incoming
+from chatbot.runtime.dialogs import CANCEL, Dialog, Dialogs
+from chatbot.runtime.handlers import MessageHost
+from chatbot.runtime.journal import Run
+from chatbot.runtime.people import Standing
+from chatbot.runtime.permissions import Facts
+from chatbot.runtime.retries import TRIES, Due, delay, park, put_off, reference
+from chatbot.runtime.routing import Invocation, Route, Unknown
+from chatbot.runtime.threads import Threads
+from chatbot.runtime.world import World
+
+HANDLER_TIMEOUT: Final = 30_000
+"""How long (ms) one handler may take, and all middleware of one message together."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlingOptions:
+    """What a configuration says about handling.
+
+    Attributes:
+        prefixes: by group id, where a group has its own.
+        tries: how often a message is tried.
+        timeout: ms; for handlers that say nothing of it.
+        authenticated: whether the backend is believed to check who sends.
+    """
+
+    prefix: str = "/"
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    tries: int = TRIES
+    timeout: int = HANDLER_TIMEOUT
+
+
+class Handling:
+    """Handles inbox entries; `handle` is what the inbox calls, one at a time for each conversation.
+
+    Args:
+        authenticated: whether the backend is believed, now, to check who sends.
+        again: brings an inbox entry (by its seq) into its lane once more.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        permissions: Permissions,
+        admission: Admission,
+        dialogs: Dialogs,
+        threads: Threads,
+        options: HandlingOptions,
+        authenticated: Callable[[], bool],
+        again: Callable[[int], None],
+    ) -> None:
+        self._world = world
+        self._permissions = permissions
+        self._admission = admission
+        self._dialogs = dialogs
+        self._threads = threads
+        self._options = options
+        self._authenticated = authenticated
+        self._activities: set[Activity] = set()
+        self._stopping = False
+        self._due = Due(world.clock, again)
+
+    @property
+    def waiting_to_retry(self) -> int:
+        """Messages that failed and are tried again later."""
+        return len(self._due)
+
+    async def handle(self, entry: InboxEntry) -> None:
+        """Handle an entry until its handlers have ended or wait for somebody's answer."""
+        if self._stopping:
+            return  # it stays in the inbox
+        dialog = self._dialogs.of(entry)
+        if dialog is not None and await self._answers(dialog, entry):
+            return
+        activity = Activity(lambda own: self._work(entry, own))
+        self._activities.add(activity)
+        await activity.go()
+
+    async def _answers(self, dialog: Dialog, entry: InboxEntry) -> bool:
+        """Whether a message was the answer that somebody waits for; commands are not."""
+        invocation, table = self._invocation(entry), self._world.table
+        text = entry.message.content
+        routed = table.commands.route(text, invocation)
+        if isinstance(routed, Route) or not self._dialogs.accepts(dialog, await self._facts(entry)):
+            return False
+        if isinstance(routed, Unknown) and routed.name.casefold() == CANCEL:
+            await self._dialogs.cancel(dialog, entry)
+        else:
+            await self._dialogs.deliver(dialog, entry)
+        return True
+
+    async def drain(self) -> None:
+        """Begin nothing more, and wait until what has begun ends or waits for somebody."""
+        self._stopping = True
+        self._due.close()
+        while running := [activity for activity in self._activities if not activity.paused]:
+            await running[0].rest()
+
+    async def close(self) -> None:
+        """Stop where it is; what has not ended is handled again after the next start."""
+        self._stopping = True
+        self._due.close()
+        activities = list(self._activities)
+        for activity in activities:
+            activity.cancel()
+        for activity in activities:
+            await activity.rest()
+
+    # ------------------------------------------------------------ one entry
+
+    async def _work(self, entry: InboxEntry, activity: Activity) -> None:
+        try:
+            await self._attempt(entry, activity)
+        finally:
+            self._activities.discard(activity)
+
+    async def _attempt(self, entry: InboxEntry, activity: Activity) -> None:
+        journal = self._world.journal
+        run = await journal.begin(f"m:{entry.seq}", _cause(entry))
+        try:
+            host = await self._host(entry, run, activity)
+            async with activity.limited(self._options.timeout):
+                await host.incoming.generation.inbound(host.outermost())
+            if host.failed_with is not None:
+                await self._failed(entry, run, host.failed_with, quiet=host.failed_with.quiet)
+                return
+            host.end_layers()
+            await journal.end(run, MessageStorage.done(entry.seq))
+            self._world.metrics.messages_in[entry.kind] += 1
+        except Exception as error:  # noqa: BLE001 - middleware may raise anything, and disks fail
+            await self._failed(entry, run, error, quiet=entry.kind == "group")
+
+    async def _host(self, entry: InboxEntry, run: Run, activity: Activity) -> MessageHost:
+        world, message = self._world, entry.message
+        user = await world.people.writer(message)
+        facts = await self._facts(entry)
+        invocation = self._invocation(entry)
+        generation = world.generation
+        incoming = Incoming(
+            message=message,
+            user=user,
+            chat=Chat(entry.conversation, entry.kind),
+            group=await world.groups.facts(entry.conversation) if entry.kind == "group" else None,
+            facts=facts,
+            policy=self._permissions.policy,
+            prefix=invocation.prefix,
+            routed=generation.table.commands.route(message.content, invocation),
+            generation=generation,
+            run=run,
+            tried=bool(entry.attempts or run.recorded),
+            activity=activity,
+            asking=self._dialogs,
+        )
+        return MessageHost(world, incoming, self._admission, self._threads, self._options.timeout)
+
+    def _invocation(self, entry: InboxEntry) -> Invocation:
+        prefix = self._options.prefixes.get(entry.conversation, self._options.prefix)
+        return Invocation(prefix, self._world.account.user.username)
+
+    async def _facts(self, entry: InboxEntry) -> Facts:
+        message = entry.message
+        direct = entry.kind == "direct"
+        standing = await self._world.people.standing(message.from_user) if direct else Standing()
+        proven = message.is_encrypted and not standing.changed and bool(standing.fingerprint)
+        if proven:
+            user = await self._world.people.writer(message)
+            self._permissions.meet(user, standing)
+        return Facts(
+            user=message.from_user,
+            chat=entry.conversation,
+            kind=entry.kind,
+            encrypted=message.is_encrypted,
+            pinned=proven,
+            changed=standing.changed,
+            verified=standing.verified,
+            authenticated=not direct and self._authenticated(),
+        )
+
+    # ------------------------------------------------------------ failures
+
+    async def _failed(self, entry: InboxEntry, run: Run, error: Exception, *, quiet: bool) -> None:
+        """Put a message off, or park it; the chat hears of it once, the log all of it."""
+        attempts, now = entry.attempts + 1, self._world.clock.now()
+        ticket = reference()
+        cause = error.__cause__ or error
+        what = f"[{ticket}] a message in {entry.kind} chat failed (try {attempts}): {error}"
+        logger.error(what, exc_info=cause)
+        problem = f"{error}: {type(cause).__name__} [{ticket}]"
+        parked = attempts >= self._options.tries
+        again_at = now + delay(attempts)
+        note = (
+            park(entry.seq, attempts, problem)
+            if parked
+            else put_off(entry.seq, attempts, again_at, problem)
+        )
+        try:
+            await self._world.journal.flush(run)
+            apology = [] if quiet or entry.attempts else [await self._apology(entry, run, ticket)]
+            await self._world.journal.post(apology, note)
+        except StorageError as failure:
+            logger.error("the failure of a message cannot be noted: %s", failure)  # noqa: TRY400
+            return
+        if parked:
+            self._world.metrics.parked += 1
+        else:
+            self._world.metrics.retried += 1
+            self._due.add(again_at, entry.seq)
+
+    async def _apology(self, entry: InboxEntry, run: Run, ticket: str) -> Message:
+        more = " I will try again." if self._options.tries > 1 else ""
+        text = f"Sorry, something went wrong (reference {ticket}).{more}"
+        message_id = self._world.journal.new_message_id(*run.cause, "apology")
+        chat = Chat(entry.conversation, entry.kind)
+        return await self._world.outlet.post.compose(chat, Reply(text), message_id)
+
+
+def _cause(entry: InboxEntry) -> tuple[str | int, ...]:
+    """What the ids of all answers to a message follow from."""
+    message = entry.message
+    where = entry.conversation if entry.kind == "group" else ""
+    return "m", where, message.from_user, message.id, int(message.is_encrypted)
