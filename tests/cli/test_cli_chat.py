@@ -1,0 +1,114 @@
+"""`chatbot chat` and `chatbot fingerprint`: processes that talk through a real backend."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from doubles.command_line import CommandLine, Server
+
+BOT = """
+[bot]
+name = "echo-bot"
+[server]
+url = "embedded"
+port = 0
+[storage]
+path = "storage"
+"""
+
+
+def chat(
+    command_line: CommandLine, server: Server, name: str, to: str, *options: str, stdin: str = ""
+) -> tuple[int, str, str]:
+    """Let somebody chat to the end of the input."""
+    ended = command_line.run(
+        "chat", "--server", server.url, "--as", name, "--to", to, "--storage", "people",
+        "--wait", "1", *options, stdin=stdin,
+    )  # fmt: skip
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def with_password(command_line: CommandLine) -> CommandLine:
+    command_line.environment["CHATBOT_PASSWORD"] = "correct horse"
+    return command_line
+
+
+def test_lines_arrive_in_order_and_once(with_password: CommandLine) -> None:
+    with with_password.serving() as server:
+        code, _, _ = chat(with_password, server, "bob", "bob-does-not-matter", "--register")
+        assert code == 1  # nobody to talk to; the account is there all the same
+        code, out, err = chat(
+            with_password, server, "alice", "bob", "--register", stdin="one\ntwo\nthree\n"
+        )
+        assert (code, out) == (0, "")
+        assert err.count("bob is offline") == 3
+        code, out, _ = chat(with_password, server, "bob", "alice")
+        assert (code, out) == (0, "alice: one\nalice: two\nalice: three\n")
+        code, out, _ = chat(with_password, server, "bob", "alice")
+        assert (code, out) == (0, "")
+
+
+def test_json_for_machines(with_password: CommandLine) -> None:
+    with with_password.serving() as server:
+        chat(with_password, server, "bob", "nobody", "--register")
+        chat(with_password, server, "alice", "bob", "--register", stdin='say "hi"\n')
+        code, out, _ = chat(with_password, server, "bob", "alice", "--json")
+        message = json.loads(out)
+        assert code == 0
+        assert (message["from"], message["text"]) == ("alice", 'say "hi"')
+        assert message["encrypted"] is True
+
+
+def test_a_foreign_text_moves_no_cursor(with_password: CommandLine) -> None:
+    with with_password.serving() as server:
+        chat(with_password, server, "bob", "nobody", "--register")
+        chat(with_password, server, "alice", "bob", "--register", stdin="\x1b[2Jboo\n")
+        _, out, _ = chat(with_password, server, "bob", "alice")
+        assert out == "alice: \\x1b[2Jboo\n"
+
+
+def test_mistakes_and_their_exit_codes(with_password: CommandLine) -> None:
+    with with_password.serving() as server:
+        chat(with_password, server, "alice", "nobody", "--register")
+        code, _, err = chat(with_password, server, "alice", "nobody")
+        assert (code, err) == (1, "Error: there is no user 'nobody'\n")
+        with_password.environment["CHATBOT_PASSWORD"] = "wrong one"
+        code, _, err = chat(with_password, server, "alice", "nobody")
+        assert (code, err) == (3, "Error: Invalid username or password\n")
+        with_password.environment["CHATBOT_PASSWORD"] = ""
+        code, _, err = chat(with_password, server, "alice", "nobody")
+        assert code == 2
+        assert "empty" in err
+        del with_password.environment["CHATBOT_PASSWORD"]
+        code, _, err = chat(with_password, server, "alice", "nobody")
+        assert code == 2
+        assert "CHATBOT_PASSWORD" in err
+        server.stop()
+        with_password.environment["CHATBOT_PASSWORD"] = "correct horse"
+        code, _, err = chat(with_password, server, "alice", "nobody")
+        assert code == 5
+        assert "cannot be reached" in err
+
+
+def test_the_fingerprint_of_a_bot_that_never_ran(command_line: CommandLine) -> None:
+    (command_line.folder / "config.toml").write_text(BOT)
+    ended = command_line.run("fingerprint", "config.toml")
+    assert ended.returncode == 2
+    assert "has no fingerprint yet" in ended.stderr
+
+
+def test_the_fingerprint_of_an_account(with_password: CommandLine) -> None:
+    folder: Path = with_password.folder
+    with with_password.serving() as server:
+        chat(with_password, server, "echo-bot", "nobody", "--register", "--storage", "storage")
+    (folder / "config.toml").write_text(BOT)
+    ended = with_password.run("fingerprint", "config.toml", "--qr", "code.svg")
+    assert ended.returncode == 0, ended.stderr
+    assert re.fullmatch(r"([0-9A-F]{5} ){11}[0-9A-F]{5}\n", ended.stdout)
+    assert "<svg" in (folder / "code.svg").read_text()
+    wrong = with_password.run("fingerprint", "config.toml", "--qr", "code.doc")
+    assert wrong.returncode == 2
