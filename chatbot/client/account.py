@@ -23,13 +23,11 @@ from chatbot.client.prekeys import PrekeyKeeper
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.key_storage import KeyStorage
 from chatbot.client.storage.lock import AccountLock
-from chatbot.client.storage.paths import account_directory
+from chatbot.client.storage.paths import MESSAGES_FILE, account_directory
 from chatbot.client.storage.schema import COMPONENT, MIGRATIONS
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.client.transport.security import websocket_url
 from chatbot.client.transport.websocket import WebSocketClient
-
-MESSAGES_FILE: Final = "messages.db"
 
 _FORGET_SESSIONS: Final = (
     "DELETE FROM sessions",

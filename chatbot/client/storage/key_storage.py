@@ -20,6 +20,7 @@ from chatbot.client.crypto.keys import KeyPair
 from chatbot.client.crypto.vault import KEY_LENGTH, Argon2Parameters, Vault
 from chatbot.client.exceptions import StorageError
 
+from .batch import Unit
 from .connection import connect_reader, storage_error
 from .database import Database
 from .vault_storage import change_password, open_vault
@@ -28,6 +29,8 @@ FILE_NAME: Final = "keys.db"
 
 _ACCOUNT_PASSWORD: Final = "account_password"  # noqa: S105 - the name of its row
 _TOKEN: Final = "token"  # noqa: S105 - the same
+
+_SAVE_IDENTITY: Final = "INSERT INTO identity_keys VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 _SAVE_PREKEY: Final = """
 INSERT INTO prekeys
@@ -38,6 +41,8 @@ ON CONFLICT (key_id) DO UPDATE SET uploaded_at = excluded.uploaded_at"""
 _SAVE_NEXT_KEY_ID: Final = """
 INSERT INTO meta VALUES ('next_key_id', ?)
 ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)"""
+
+_RENEWAL_DUE: Final = "INSERT OR REPLACE INTO meta VALUES ('renewal', 1)"
 
 Prekey = SignedPrekey | OneTimePrekey
 
@@ -66,6 +71,19 @@ def stored_fingerprint(directory: Path) -> str | None:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
+
+
+def begin_epoch(now: int) -> Unit[None]:
+    """Start a new key epoch (ms): what is older is not handled, and no session goes on.
+
+    Until `KeyStorage.renewed`, every start finds that sessions and prekeys have to be made anew.
+    """
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE identity_keys SET created_at = ?", (now,))
+        connection.execute(_RENEWAL_DUE)
+
+    return write
 
 
 class KeyStorage:
@@ -124,24 +142,27 @@ class KeyStorage:
         Raises:
             StorageError: there is an identity already.
         """
-        sealed = [
-            self.vault.seal("identity_keys", user_id, column, identity.seed)
-            for column in ("identity_private_key", "signing_private_key")
-        ]
-        row = (
-            user_id,
-            sealed[0],
-            identity.public_key,
-            sealed[1],
-            identity.signing_key,
-            identity.fingerprint,
-            now,
-        )
+        row = self._identity_row(user_id, identity, now)
 
         def write(connection: sqlite3.Connection) -> None:
             if connection.execute("SELECT 1 FROM identity_keys").fetchone():
                 raise StorageError(f"{self.database.path} has an identity already")
-            connection.execute("INSERT INTO identity_keys VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute(_SAVE_IDENTITY, row)
+
+        await self.database.write(write)
+
+    async def replace_identity(self, user_id: str, identity: Identity, now: int) -> None:
+        """Take another identity from now (ms) on; the old one's private keys are gone.
+
+        A new epoch begins: see `begin_epoch`.
+        """
+        row = self._identity_row(user_id, identity, now)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM identity_keys")
+            connection.execute("DELETE FROM prekeys")
+            connection.execute(_SAVE_IDENTITY, row)
+            connection.execute(_RENEWAL_DUE)
 
         await self.database.write(write)
 
@@ -156,8 +177,16 @@ class KeyStorage:
         return epoch
 
     async def begin_epoch(self, now: int) -> None:
-        """Start a new key epoch: the disk was found to have been rolled back (ms)."""
-        await self._execute("UPDATE identity_keys SET created_at = ?", (now,))
+        """Start a new key epoch (ms) under the same identity: see `begin_epoch`."""
+        await self.database.write(begin_epoch(now))
+
+    async def renewal_due(self) -> bool:
+        """Whether an epoch began whose prekeys are not published yet."""
+        return await self._value("SELECT 1 FROM meta WHERE key = 'renewal'") is not None
+
+    async def renewed(self) -> None:
+        """The epoch's prekeys are published."""
+        await self._execute("DELETE FROM meta WHERE key = 'renewal'", ())
 
     async def load_key_ring(self, policy: PrekeyPolicy | None = None) -> KeyRing | None:
         """Load all private keys, or None while there is no identity.
@@ -276,6 +305,21 @@ class KeyStorage:
         self._require_equal(identity.public_key, public, "identity")
         self._require_equal(identity.signing_key, signing_key, "signing key")
         return identity
+
+    def _identity_row(self, user_id: str, identity: Identity, now: int) -> tuple[Any, ...]:
+        identity_secret, signing_secret = (
+            self.vault.seal("identity_keys", user_id, column, identity.seed)
+            for column in ("identity_private_key", "signing_private_key")
+        )
+        return (
+            user_id,
+            identity_secret,
+            identity.public_key,
+            signing_secret,
+            identity.signing_key,
+            identity.fingerprint,
+            now,
+        )
 
     def _require_equal(self, derived: bytes, stored: bytes, name: str) -> None:
         if derived != stored:

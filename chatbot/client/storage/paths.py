@@ -15,6 +15,8 @@ from chatbot.client.exceptions import StorageError
 
 from .files import make_private_directory, tighten, write_private
 
+MESSAGES_FILE: Final = "messages.db"
+
 _INDEX: Final = "accounts.json"
 
 # Lower case only: two ids must not meet in one directory where the file system ignores case.

@@ -18,10 +18,10 @@ from chatbot.client.exceptions import StorageError, WrongPasswordError
 
 from .connection import storage_error
 from .database import Database
+from .paths import MESSAGES_FILE
 from .schema import KEYS_COMPONENT, KEYS_MIGRATIONS
 
 _SCRATCH: Final = ".unlocking-"
-_SEALED_WITH_IT: Final = "messages.db"
 
 
 async def open_vault(
@@ -119,7 +119,7 @@ def _header(connection: sqlite3.Connection) -> VaultHeader:
 
 
 def _refuse_to_replace_lost_keys(path: Path) -> None:
-    sealed = path.with_name(_SEALED_WITH_IT)
+    sealed = path.with_name(MESSAGES_FILE)
     if sealed.exists() and sealed.stat().st_size > 0:
         raise StorageError(
             f"{path} is missing or empty, but {sealed.name} beside it was sealed with its keys. "
