@@ -17,7 +17,7 @@ from chatbot.client.exceptions import StorageError, ValidationError
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _SUFFIX: Final = ".tmpl"
-"""Ends the names of templates that would otherwise pass for our own modules."""
+"""Ends the names of templates: they would pass for our own files otherwise."""
 
 
 class Kind(StrEnum):
