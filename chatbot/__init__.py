@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chatbot.plugins.filters import Filter
     from chatbot.plugins.hookspecs import hookimpl
     from chatbot.plugins.markers import Range, Rest, Url
-    from chatbot.plugins.onion import InboundNext, Outgoing, OutboundNext
+    from chatbot.plugins.onion import InboundNext, OutboundNext, Outgoing
     from chatbot.plugins.people import Chat, Member
     from chatbot.plugins.plugin import CommandGroup, Plugin
     from chatbot.plugins.replies import Answer, Content, Reply
