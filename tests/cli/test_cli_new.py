@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from doubles.command_line import CommandLine
 
 ROOT = Path(__file__).parents[2]
+
+INSTALLED = entry_points(group="pytest11", name="chatbot")
+FIXTURES = () if INSTALLED else ("-p", "chatbot.testing.plugin")
+"""pytest finds the fixtures by itself where the package is installed."""
 
 
 def run(folder: Path, *module: str) -> None:
@@ -33,7 +38,7 @@ def test_what_is_begun_passes_its_own_tests(
     ended = command_line.run("new", kind, "lunch-menu", "--in", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     folder = tmp_path / "lunch-menu"
-    run(folder, "pytest", "-q", "-p", "chatbot.testing.plugin", "-p", "no:cacheprovider")
+    run(folder, "pytest", "-q", "-p", "no:cacheprovider", *FIXTURES)
     run(folder, "ruff", "check", "--no-cache")
 
 
