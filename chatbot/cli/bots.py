@@ -12,7 +12,8 @@ from chatbot.cli.passwords import account_password, generate_password_file, stor
 from chatbot.client.options import ClientOptions
 from chatbot.runtime.access import Appointments
 from chatbot.runtime.handling import HandlingOptions
-from chatbot.runtime.runtime import BotOptions, BotRuntime
+from chatbot.runtime.options import BotOptions
+from chatbot.runtime.runtime import BotRuntime
 from chatbot.server import Server
 from chatbot.settings import BotSettings
 
@@ -43,14 +44,14 @@ class BotConfig:
         password = account_password(settings.bot.name, password_file)
         return cls(file, settings, password, storage_password())
 
-    def options(self, url: str) -> BotOptions:
-        """What the bot is told, on the backend at `url`."""
+    def options(self) -> BotOptions:
+        """What the bot is told; where an embedded backend is shows when it listens."""
         bot, server = self.settings.bot, self.settings.server
         return BotOptions(
             name=bot.name,
             password=self.password,
             storage_password=self.storage_password,
-            server_url=url,
+            server_url=server.url,
             storage_path=self.settings.storage.path,
             registers=self.settings.registers,
             plugins=self.settings.plugins.load,
@@ -84,14 +85,16 @@ class RunningBot:
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        settings = self.config.settings
+        self.runtime = BotRuntime(self.config.options())
+        self.runtime.load()  # before anybody can connect: who knows what plugins import
         async with AsyncExitStack() as stack:
-            settings = self.config.settings
             if settings.server.embedded:
                 server = Server(settings.storage.path / BACKEND_FILE, port=settings.server.port)
                 await stack.enter_async_context(server)
                 self.url = server.url
-            self.runtime = BotRuntime(self.config.options(self.url))
-            await stack.enter_async_context(self.runtime)
+            stack.push_async_callback(self.runtime.stop)
+            await self.runtime.start(self.url)
             self._running = stack.pop_all()
         return self
 

@@ -97,7 +97,7 @@ class Permissions:
         if role is None or user.username in self._pinned or _is_user_id(user.username):
             return
         self._pinned[user.username] = user.id
-        self.policy = self.policy.with_role(user.id, role)
+        self.policy = self.policy.with_role(user.username, Role.MEMBER).with_role(user.id, role)
         logger.warning("%s is %s from now on: the user %s", user.username, role.name, user.id)
         row = (user.username, user.id, standing.fingerprint, self.clock())
         self._write("INSERT OR IGNORE INTO pinned_names VALUES (?, ?, ?, ?)", row)

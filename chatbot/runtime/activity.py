@@ -17,14 +17,15 @@ class Activity:
         work: called with the activity; it must deal with its own errors.
 
     Attributes:
+        task: what does the work, once it has begun.
         paused: whether it waits for an answer.
     """
 
-    __slots__ = ("_limits", "_resting", "_task", "_work", "paused")
+    __slots__ = ("_limits", "_resting", "_work", "paused", "task")
 
     def __init__(self, work: Callable[[Activity], Coroutine[Any, Any, None]]) -> None:
         self._work = work
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._resting = asyncio.Event()
         self._limits: list[asyncio.Timeout] = []
         self.paused = False
@@ -32,10 +33,10 @@ class Activity:
     async def go(self) -> None:
         """Begin, or go on behind a pause; returns when it has ended or pauses again."""
         self._resting.clear()
-        if self._task is None:
-            self._task = asyncio.create_task(self._work(self), name="handler")
-            self._task.add_done_callback(lambda _: self._resting.set())
-        if not self._task.done():
+        if self.task is None:
+            self.task = asyncio.create_task(self._work(self), name="handler")
+            self.task.add_done_callback(lambda _: self._resting.set())
+        if not self.task.done():
             await self._resting.wait()
 
     async def rest(self) -> None:
@@ -72,8 +73,8 @@ class Activity:
 
     def cancel(self) -> None:
         """Stop it where it is."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     @contextmanager
     def _halted(self) -> Iterator[None]:

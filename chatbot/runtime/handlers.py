@@ -34,6 +34,10 @@ _ENDINGS: Final = {
 logger = logging.getLogger(__name__)
 
 
+class OutdatedError(Exception):
+    """A plugin was reloaded while a message was on its way to it: the message begins anew."""
+
+
 class HandlerFailed(Exception):  # noqa: N818 - an outcome, caught where it is expected
     """A handler did not come to its end; the cause is what it raised."""
 
@@ -93,7 +97,14 @@ class MessageHost:
     # ------------------------------------------------------------ access
 
     async def admit(self, endpoint: Target, ctx: Context) -> bool:
-        """Whether the writer may use it now; where not, and it is a command, says so."""
+        """Whether the writer may use it now; where not, and it is a command, says so.
+
+        Raises:
+            OutdatedError: its plugin is not the present one.
+        """
+        own = self.incoming.generation.table.plugins.get(endpoint.plugin)
+        if self.world.table.plugins.get(endpoint.plugin) is not own:
+            raise OutdatedError(endpoint.key)
         refusal = await self.admission.refusal(endpoint, self.incoming)
         if refusal is None:
             return True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from chatbot.client.exceptions import StorageError
 from chatbot.client.models import Message
@@ -16,8 +17,8 @@ from chatbot.runtime.access import Permissions
 from chatbot.runtime.activity import Activity
 from chatbot.runtime.admission import Admission
 from chatbot.runtime.context import Incoming
-from chatbot.runtime.dialogs import CANCEL, Dialog, Dialogs
-from chatbot.runtime.handlers import MessageHost
+from chatbot.runtime.dialogs import CANCEL, Dialog, Dialogs, InTurn
+from chatbot.runtime.handlers import MessageHost, OutdatedError
 from chatbot.runtime.journal import Run
 from chatbot.runtime.people import Standing
 from chatbot.runtime.permissions import Facts
@@ -54,7 +55,7 @@ class Handling:
 
     Args:
         authenticated: whether the backend is believed, now, to check who sends.
-        again: brings an inbox entry (by its seq) into its lane once more.
+        in_turn: does something in a conversation's turn.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Handling:
         threads: Threads,
         options: HandlingOptions,
         authenticated: Callable[[], bool],
-        again: Callable[[int], None],
+        in_turn: InTurn,
     ) -> None:
         self._world = world
         self._permissions = permissions
@@ -76,12 +77,19 @@ class Handling:
         self._threads = threads
         self._options = options
         self._authenticated = authenticated
-        self._activities: set[Activity] = set()
+        self._in_turn = in_turn
+        self._activities: dict[Activity, InboxEntry] = {}
+        self._rereading: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._due = Due(world.clock, again)
+        self._due = Due(world.clock, self._again)
 
     @property
-    def waiting_to_retry(self) -> int:
+    def running(self) -> int:
+        """Messages that are being handled now, those that wait for somebody among them."""
+        return len(self._activities)
+
+    @property
+    def put_off(self) -> int:
         """Messages that failed and are tried again later."""
         return len(self._due)
 
@@ -90,18 +98,18 @@ class Handling:
         if self._stopping:
             return  # it stays in the inbox
         dialog = self._dialogs.of(entry)
-        if dialog is not None and await self._answers(dialog, entry):
+        if dialog is not None and not entry.attempts and await self._answers(dialog, entry):
             return
         activity = Activity(lambda own: self._work(entry, own))
-        self._activities.add(activity)
+        self._activities[activity] = entry
         await activity.go()
 
     async def _answers(self, dialog: Dialog, entry: InboxEntry) -> bool:
         """Whether a message was the answer that somebody waits for; commands are not."""
-        invocation, table = self._invocation(entry), self._world.table
         text = entry.message.content
-        routed = table.commands.route(text, invocation)
-        if isinstance(routed, Route) or not self._dialogs.accepts(dialog, await self._facts(entry)):
+        routed = self._world.table.commands.route(text, self._invocation(entry))
+        facts = await self._facts(entry)
+        if isinstance(routed, Route) or not self._dialogs.accepts(dialog, facts):
             return False
         if isinstance(routed, Unknown) and routed.name.casefold() == CANCEL:
             await self._dialogs.cancel(dialog, entry)
@@ -109,46 +117,70 @@ class Handling:
             await self._dialogs.deliver(dialog, entry)
         return True
 
-    async def drain(self) -> None:
-        """Begin nothing more, and wait until what has begun ends or waits for somebody."""
+    # ------------------------------------------------------------ ending
+
+    async def drain(self, but: asyncio.Task[Any] | None = None) -> None:
+        """Wait until what has begun by now has ended, or waits for somebody."""
+        for activity in list(self._activities):
+            if activity.task is not but:
+                await activity.rest()
+
+    def begin_anew(self, but: asyncio.Task[Any] | None = None) -> None:
+        """Cancel what runs, and handle its messages again at once."""
+        for activity, entry in list(self._activities.items()):
+            if activity.task is not but and not activity.paused:
+                activity.cancel()
+                self._submit(entry)
+
+    def stop(self) -> None:
+        """Begin nothing more."""
         self._stopping = True
         self._due.close()
-        while running := [activity for activity in self._activities if not activity.paused]:
-            await running[0].rest()
 
     async def close(self) -> None:
         """Stop where it is; what has not ended is handled again after the next start."""
-        self._stopping = True
-        self._due.close()
-        activities = list(self._activities)
-        for activity in activities:
-            activity.cancel()
-        for activity in activities:
-            await activity.rest()
+        self.stop()
+        tasks = [activity.task for activity in self._activities if activity.task is not None]
+        tasks += self._rereading
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     # ------------------------------------------------------------ one entry
 
     async def _work(self, entry: InboxEntry, activity: Activity) -> None:
-        try:
-            await self._attempt(entry, activity)
-        finally:
-            self._activities.discard(activity)
-
-    async def _attempt(self, entry: InboxEntry, activity: Activity) -> None:
         journal = self._world.journal
-        run = await journal.begin(f"m:{entry.seq}", _cause(entry))
+        try:
+            run = await journal.begin(f"m:{entry.seq}", _cause(entry))
+            while not await self._attempt(entry, run, activity):
+                await journal.flush(run)
+                run = await journal.begin(run.key, run.cause)
+        except StorageError as error:
+            logger.error("a message cannot be handled: %s", error)  # noqa: TRY400 - no surprise
+        finally:
+            del self._activities[activity]
+
+    async def _attempt(self, entry: InboxEntry, run: Run, activity: Activity) -> bool:
+        """Try to handle a message; whether it need not begin anew."""
         try:
             host = await self._host(entry, run, activity)
             async with activity.limited(self._options.timeout):
                 await host.incoming.generation.inbound(host.outermost())
             if host.failed_with is not None:
                 await self._failed(entry, run, host.failed_with, quiet=host.failed_with.quiet)
-                return
+                return True
             host.end_layers()
-            await journal.end(run, MessageStorage.done(entry.seq))
-            self._world.metrics.messages_in[entry.kind] += 1
+            await self._world.journal.end(run, MessageStorage.done(entry.seq))
+        except OutdatedError:
+            return False
         except Exception as error:  # noqa: BLE001 - middleware may raise anything, and disks fail
             await self._failed(entry, run, error, quiet=entry.kind == "group")
+        else:
+            self._world.metrics.messages_in[entry.kind] += 1
+        return True
+
+    # ------------------------------------------------------------ what a message comes with
 
     async def _host(self, entry: InboxEntry, run: Run, activity: Activity) -> MessageHost:
         world, message = self._world, entry.message
@@ -221,10 +253,30 @@ class Handling:
             logger.error("the failure of a message cannot be noted: %s", failure)  # noqa: TRY400
             return
         if parked:
+            logger.error("[%s] the message is parked", ticket)
             self._world.metrics.parked += 1
         else:
             self._world.metrics.retried += 1
             self._due.add(again_at, entry.seq)
+
+    def _again(self, seq: int) -> None:
+        """Its time has come: bring a message that failed into its lane once more."""
+        task = asyncio.create_task(self._reread(seq), name="retry")
+        self._rereading.add(task)
+        task.add_done_callback(self._rereading.discard)
+
+    async def _reread(self, seq: int) -> None:
+        try:
+            entries = await self._world.account.messenger.messages.pending(seq - 1, 1)
+        except StorageError as error:
+            logger.error("the inbox cannot be read: %s", error)  # noqa: TRY400 - no surprise
+            return
+        for entry in entries:
+            if entry.seq == seq:
+                self._submit(entry)
+
+    def _submit(self, entry: InboxEntry) -> None:
+        self._in_turn(entry.conversation, lambda: self.handle(entry))
 
     async def _apology(self, entry: InboxEntry, run: Run, ticket: str) -> Message:
         more = " I will try again." if self._options.tries > 1 else ""

@@ -80,8 +80,13 @@ class Work(Protocol):
     async def put(self, key: ValueKey, value: bytes | None) -> None:
         """Set a value, or delete it."""
 
-    async def later(self, messages: Sequence[Message], unit: Unit[Any] | None = None) -> None:
-        """Commit this with the handler's end."""
+    async def later(
+        self,
+        messages: Sequence[Message],
+        unit: Unit[Any] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Commit this with the handler's end; call `then` once it is committed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +96,7 @@ class Effects:
     values: dict[ValueKey, bytes | None] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     units: list[Unit[Any]] = field(default_factory=list)
+    then: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -229,6 +235,8 @@ class Journal:
             every.append(self.values.write(values))
         said = [message for e in effects for message in e.messages]
         await self.post([*said, *messages], _joined([*every, *units]))
+        for call in (call for e in effects for call in e.then):
+            call()
 
 
 class Steps:
@@ -315,11 +323,16 @@ class Steps:
         """Set a value, or delete it, with the handler's end."""
         self.effects.values[key] = value
 
-    async def later(self, messages: Sequence[Message], unit: Unit[Any] | None = None) -> None:
-        """Commit this with the handler's end."""
+    async def later(
+        self,
+        messages: Sequence[Message],
+        unit: Unit[Any] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Commit this with the handler's end; call `then` once it is committed."""
         self.effects.messages += messages
-        if unit is not None:
-            self.effects.units.append(unit)
+        self.effects.units += [unit] if unit is not None else []
+        self.effects.then += [then] if then is not None else []
 
 
 class AtOnce:
@@ -374,9 +387,16 @@ class AtOnce:
         """Set a value, or delete it."""
         await self._journal.post((), self._journal.values.write({key: value}))
 
-    async def later(self, messages: Sequence[Message], unit: Unit[Any] | None = None) -> None:
+    async def later(
+        self,
+        messages: Sequence[Message],
+        unit: Unit[Any] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """Commit it now."""
         await self._journal.post(messages, _joined([] if unit is None else [unit]))
+        if then is not None:
+            then()
 
 
 def _joined(units: Sequence[Unit[Any]]) -> Unit[None]:

@@ -75,5 +75,40 @@ CREATE TABLE audit (
 );
 """
 
-MIGRATIONS: Final = (_JOURNAL + _ACCESS,)
+_JOBS: Final = """
+-- id is the declared job's key, or random for one that was scheduled at run time.
+CREATE TABLE jobs (
+    id         TEXT PRIMARY KEY,
+    endpoint   TEXT NOT NULL,
+    plugin     TEXT NOT NULL,
+    declared   INTEGER NOT NULL CHECK (declared IN (0, 1)),
+    schedule   TEXT NOT NULL,
+    arguments  BLOB NOT NULL,  -- sealed
+    created_at INTEGER NOT NULL,
+    next_run   INTEGER         -- NULL where it does not run again by itself
+);
+CREATE INDEX idx_jobs_next_run ON jobs (next_run);
+
+-- Runs that have not ended. As long as a job has one that is ready it does not fire again.
+CREATE TABLE job_runs (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id     TEXT NOT NULL,
+    fire_time  INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    state      TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'parked')),
+    not_before INTEGER NOT NULL DEFAULT 0,
+    error      TEXT,
+    UNIQUE (job_id, fire_time)
+);
+"""
+
+_PLUGINS: Final = """
+-- Listed plugins that were switched off in the chat, and stay so.
+CREATE TABLE plugins_off (
+    name   TEXT PRIMARY KEY,
+    off_at INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS: Final = (_JOURNAL + _ACCESS + _JOBS + _PLUGINS,)
 """Only ever appended to: what stands here has been run on somebody's disk."""

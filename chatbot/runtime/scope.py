@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from chatbot.plugins.context import Bot
 from chatbot.plugins.events import Event
-from chatbot.plugins.services import Services, Store
+from chatbot.plugins.services import Scheduler, Services, Sql, Store
 from chatbot.runtime.bot import RunningBot
+from chatbot.runtime.files import PluginSql
 from chatbot.runtime.journal import Work
 from chatbot.runtime.speech import Speech
 from chatbot.runtime.stores import PluginStore
@@ -27,6 +28,16 @@ class PluginServices:
     def store(self) -> Store:
         """Its sealed key-value store."""
         return PluginStore(self.world.journal.values, self.work, self.plugin)
+
+    @property
+    def sql(self) -> Sql:
+        """Its own SQLite file."""
+        return PluginSql(self.world.files, self.plugin)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Schedules its jobs."""
+        return self.world.scheduler(self.work, self.plugin)
 
     @property
     def logger(self) -> logging.Logger:

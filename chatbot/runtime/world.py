@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from chatbot.client.account import Account
+from chatbot.plugins.services import Scheduler
 from chatbot.runtime.clock import Clock
+from chatbot.runtime.files import PluginFiles
 from chatbot.runtime.generation import Generation
 from chatbot.runtime.groups import GroupBook
-from chatbot.runtime.journal import Journal
+from chatbot.runtime.journal import Journal, Work
 from chatbot.runtime.metrics import Metrics
 from chatbot.runtime.people import People
 from chatbot.runtime.speech import Outlet
@@ -22,6 +25,7 @@ class World:
 
     Attributes:
         generation: the present plugins; a reload puts other ones here.
+        scheduler: makes the scheduler of a plugin, for what a handler does.
     """
 
     account: Account
@@ -29,10 +33,12 @@ class World:
     outlet: Outlet
     people: People
     groups: GroupBook
+    files: PluginFiles
     metrics: Metrics
     clock: Clock
     timezone: tzinfo
     generation: Generation
+    scheduler: Callable[[Work, str], Scheduler]
 
     @property
     def table(self) -> Table:
