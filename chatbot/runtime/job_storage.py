@@ -114,16 +114,17 @@ class JobStorage:
         """When (ms) there is something to do next for these plugins."""
 
         def query(connection: sqlite3.Connection) -> int | None:
-            found: int | None = connection.execute(
-                "SELECT min(at) FROM ("
-                f"SELECT next_run AS at FROM jobs WHERE plugin IN ({_marks(plugins)})"
-                f" AND {_IDLE} UNION ALL"
-                " SELECT not_before FROM job_runs JOIN jobs ON jobs.id = job_id"
-                f" WHERE plugin IN ({_marks(plugins)}) AND {_FIRST_OF_ITS_JOB}"
-                f" AND seq NOT IN ({_marks(running)}))",
-                (*plugins, *plugins, *running),
+            fires = connection.execute(
+                f"SELECT min(next_run) FROM jobs WHERE plugin IN ({_marks(plugins)}) AND {_IDLE}",  # noqa: S608
+                tuple(plugins),
             ).fetchone()[0]
-            return found
+            runs = connection.execute(
+                "SELECT min(not_before) FROM job_runs JOIN jobs ON jobs.id = job_id"  # noqa: S608
+                f" WHERE plugin IN ({_marks(plugins)}) AND {_FIRST_OF_ITS_JOB}"
+                f" AND seq NOT IN ({_marks(running)})",
+                (*plugins, *running),
+            ).fetchone()[0]
+            return min((at for at in (fires, runs) if at is not None), default=None)
 
         return await self._database.read(query)
 
