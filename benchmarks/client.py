@@ -90,6 +90,8 @@ async def _client(pipe: Connection, url: str, folder: str, name: str) -> None:
     from chatbot.client import WhatsAppClient  # noqa: PLC0415 - in the worker only
 
     loop = asyncio.get_running_loop()
+    back = _Return()
+    tasks = {**_TASKS, "expect": back.expect, "return": back.time}
     async with WhatsAppClient(url, Path(folder) / name) as client:
         await client.register(name, PASSWORD)
 
@@ -100,7 +102,7 @@ async def _client(pipe: Connection, url: str, folder: str, name: str) -> None:
         client.on_message(answer_question)
         pipe.send("ready")
         while (question := await loop.run_in_executor(None, pipe.recv))[0] != "stop":
-            pipe.send(await _TASKS[question[0]](client, *question[1:]))
+            pipe.send(await tasks[question[0]](client, *question[1:]))
 
 
 async def _idle_memory(_client: Any) -> float:
@@ -135,24 +137,32 @@ async def _send_many(client: Any, peer: str, count: int) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-async def _time_of_return(client: Any) -> float:
-    """When the client was connected again, after it had lost the backend."""
-    lost, back = asyncio.Event(), asyncio.Event()
+class _Return:
+    """Waits for the client to lose the backend and to find it again."""
 
-    async def change(connected: bool) -> None:
-        (back if connected and lost.is_set() else lost).set()
+    def __init__(self) -> None:
+        self._lost, self._back = asyncio.Event(), asyncio.Event()
 
-    client.on_connection_change(change)
-    async with asyncio.timeout(60):
-        await lost.wait()
-        await back.wait()
-    return time.time()
+    async def expect(self, client: Any) -> None:
+        """From now on."""
+        client.on_connection_change(self._change)
+
+    async def time(self, _client: Any) -> float:
+        """When the client was connected again."""
+        async with asyncio.timeout(60):
+            await self._back.wait()
+        return time.time()
+
+    async def _change(self, connected: bool) -> None:
+        if not connected:
+            self._lost.set()
+        elif self._lost.is_set():
+            self._back.set()
 
 
 _TASKS: dict[str, Callable[..., Any]] = {
     "idle": _idle_memory,
     "send": _send_many,
-    "return": _time_of_return,
 }
 
 
@@ -189,6 +199,7 @@ def main() -> None:
                 )
             )
             rows.append(("  CPU of that client", f"{cpu / MESSAGES * 1000:.2f} ms each", "", ""))
+            sender.ask("expect")
             sender.pipe.send(("return",))
         time.sleep(1.0)  # the outage whose end is measured
         with backend(folder, port):
