@@ -200,6 +200,17 @@ class EventDispatcher:
         logger.warning("the identity of %s changed", peer_id)
         self._emit(peer_id, "identity_changed", peer_id, fingerprint(old), fingerprint(new))
 
+    async def accepts_identity(self, peer_id: str, old: bytes, new: bytes) -> bool:
+        """The handlers' word on a changed identity: one that says True, and none that says False.
+
+        A handler that returns something else has only been told.
+        """
+        logger.warning("the identity of %s changed", peer_id)
+        said = await self._handlers.emit(
+            "identity_changed", peer_id, fingerprint(old), fingerprint(new)
+        )
+        return True in said and False not in said
+
     def failed(self, message: Message, error: Exception) -> None:
         """A queued message cannot be sent."""
         logger.warning("a message to %s cannot be sent: %s", message.to_user, error)

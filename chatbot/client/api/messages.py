@@ -1,14 +1,15 @@
-"""Messages: sending, waiting for, and reading them (SRS 5.2)."""
+"""1:1 messages: sending texts and pictures, and waiting for them (SRS 5.2)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from chatbot.client.exceptions import ConnectionError, ValidationError
-from chatbot.client.messaging.content import MAX_TEXT_BYTES
+from chatbot.client.messaging.content import check_text
 from chatbot.client.models import Message
+from chatbot.client.pictures import ImageSource, load_image, save_image
 
 from .base import Api
 
@@ -37,9 +38,8 @@ class MessagesApi(Api):
             ValidationError: the text is empty or too long, or the recipient is ourselves.
         """
         message = await self._compose(to, content)
-        account = self._account
-        expires_at = message.timestamp + account.messenger.options.outbox_age
-        return await account.messenger.sender.send(message, expires_at=expires_at)
+        sender = self._account.messenger.sender
+        return await sender.send(message, expires_at=self._expires_at(message))
 
     async def queue_message(self, to: str, content: str) -> Message:
         """Queue an encrypted text message durably; it is sent as soon as that is possible.
@@ -52,10 +52,53 @@ class MessagesApi(Api):
             ValidationError: the text is empty or too long, or the recipient is ourselves.
         """
         message = await self._compose(to, content)
-        account = self._account
-        expires_at = message.timestamp + account.messenger.options.outbox_age
-        await account.messenger.sender.post([message], expires_at=expires_at)
+        sender = self._account.messenger.sender
+        await sender.post([message], expires_at=self._expires_at(message))
         return message
+
+    async def send_image(self, to: str, image_data: ImageSource, caption: str = "") -> Message:
+        """Send a picture: encrypted where the peer is known to read that, else as browsers show it.
+
+        The option `images` decides otherwise. A browser shows no caption with a picture, so for a
+        browser it goes as an encrypted text message of its own, right behind the picture.
+
+        Args:
+            to: the recipient's user id, or else its exact username.
+            image_data: PNG, JPEG, GIF, WebP, AVIF or BMP of at most 5 MiB: its bytes, the path of
+                a file, or base64 (bare or as a data URL).
+            caption: a text, at most 64 KiB of UTF-8.
+
+        Returns:
+            The picture's message, with a status as `send_message` has it; `is_encrypted` says
+            truly in which form it went.
+
+        Raises:
+            ValidationError: it is no picture, or too large; the caption is too long; the recipient
+                is ourselves; or the option forbids the only form that the peer is known to read.
+            PermissionDeniedError: the backend does not let us send images; nothing is kept.
+            SessionNotFoundError: there is no such user, or it has published no keys.
+            ConnectionError: nothing reached the backend; nothing is kept.
+        """
+        messenger = self._account.messenger
+        recipient = await self._recipient(to)
+        image = await asyncio.to_thread(load_image, image_data, caption=caption)
+        policy = self._options.images
+        picture, *behind = await messenger.compose.image(recipient.id, image, policy)
+        expires_at = self._expires_at(picture)
+        sent = await messenger.sender.send(picture, expires_at=expires_at)
+        if behind:
+            await messenger.sender.post(behind, expires_at=expires_at)
+        return sent
+
+    async def save_image(self, message: Message, path: str | Path) -> Path:
+        """Write a message's picture into a file, replacing what was there; returns its path.
+
+        Raises:
+            ValidationError: the message holds no picture, or the file cannot be written.
+        """
+        if message.image is None:
+            raise ValidationError("this message holds no image")
+        return await asyncio.to_thread(save_image, message.image, path)
 
     async def receive_message(self, message: Message) -> Message:
         """Wait up to 10 s for a message to arrive here.
@@ -81,67 +124,7 @@ class MessagesApi(Api):
         finally:
             waiting.cancel()
 
-    async def get_messages(
-        self, peer_id: str, limit: int = 50, before: int | None = None, offset: int = 0
-    ) -> list[Message]:
-        """The newest messages with a peer, oldest first, from the local storage.
-
-        Args:
-            peer_id: a user id, or else an exact username; for a group its id.
-            limit: how many at most.
-            before: only messages older than this (ms).
-            offset: how many of the newest to leave out.
-
-        Raises:
-            ValidationError: a negative limit or offset.
-        """
-        if limit < 0 or offset < 0:
-            raise ValidationError("limit and offset cannot be negative")
-        account = self._account
-        conversation = await self._conversation_id(peer_id)
-        return await account.messenger.messages.history(
-            conversation, limit=limit, before=before, offset=offset
-        )
-
-    async def send_typing(self, to: str, typing: bool = True) -> None:
-        """Tell a peer that we are typing, or have stopped.
-
-        Raises:
-            ConnectionError: not connected.
-        """
-        account = self._account
-        account.messenger.typing((await account.directory.resolve(to)).id, typing=typing)
-
-    @property
-    def presence(self) -> Mapping[str, bool]:
-        """User id -> online, as far as the backend told; empty while disconnected."""
-        return self._account.messenger.presence.users
-
-    def is_online(self, user_id: str) -> bool:
-        """Whether a user is known to be online."""
-        return self.presence.get(user_id, False)
-
-    async def _conversation_id(self, name: str) -> str:
-        """A user's or group's id, where `name` may be a username; needs no backend for an id."""
-        account = self._account
-        known = account.directory.cached(name)
-        if known is None and not await account.messenger.messages.has_conversation(name):
-            known = await account.directory.find(name)
-        return name if known is None else known.id
-
     async def _compose(self, to: str, content: str) -> Message:
-        if not content:
-            raise ValidationError("the message is empty")
-        try:
-            size = len(content.encode())
-        except UnicodeEncodeError:
-            raise ValidationError("the message is not valid Unicode") from None
-        if size > MAX_TEXT_BYTES:
-            raise ValidationError(
-                f"the message has {size:,} bytes; at most {MAX_TEXT_BYTES:,} can be sent"
-            )
-        account = self._account
-        user = await account.directory.resolve(to)
-        if user.id == account.user.id:
-            raise ValidationError("a message to oneself cannot be encrypted")
-        return account.messenger.text(user.id, content)
+        check_text(content)
+        recipient = await self._recipient(to)
+        return self._account.messenger.compose.text(recipient.id, content)

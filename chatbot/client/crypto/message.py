@@ -16,8 +16,8 @@ from chatbot.wire import KeyId
 
 from .keys import Key
 
-MAX_CONTENT_LENGTH: Final = 8 * 1024 * 1024
-"""Characters of content that are looked at; the backend itself stores no more than about 2 MB."""
+MAX_CONTENT_LENGTH: Final = 10 * 1024 * 1024
+"""Characters of content that are looked at: an encrypted picture of 5 MiB fits."""
 
 E2EE_PREFIX: Final = "E2EE:"
 """What the SRS puts before the JSON. Accepted, never sent: the browser would show raw text."""

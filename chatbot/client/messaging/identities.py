@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.client.exceptions import IdentityError, SessionNotFoundError
@@ -21,12 +20,23 @@ from .ports import Observer
 IdentityPolicy = Literal["tofu", "pinned", "ask"]
 """`tofu` accepts what is published; `pinned` holds everything until `accept`; `ask` asks."""
 
-Ask = Callable[[str, bytes, bytes], Awaitable[bool]]
-
 ASK_TIMEOUT: Final = 60.0
 """Seconds that somebody who is asked has; silence counts as `pinned`."""
 
 logger = logging.getLogger(__name__)
+
+
+class SaveIdentity(Protocol):
+    """Makes durable what was decided, before anything is sent or delivered under it."""
+
+    def __call__(self, conversation: Conversation, *, replaced: bool) -> asyncio.Future[None]:
+        """Save a conversation's identity.
+
+        Args:
+            conversation: whose.
+            replaced: the pinned identity is another now: what stood on the old one (verification,
+                privileges) goes with it.
+        """
 
 
 class Identities:
@@ -34,9 +44,6 @@ class Identities:
 
     Attributes:
         policy: what happens when a pinned identity changes.
-        ask: whom to ask under the policy `ask`: (peer_id, old, new) -> accept?
-        on_change: called when a changed identity has been accepted, to clear what stood on the
-            old one (verification, privileges), before anything is sent or delivered under it.
     """
 
     def __init__(
@@ -45,14 +52,12 @@ class Identities:
         observer: Observer,
         *,
         policy: IdentityPolicy = "tofu",
-        ask: Ask | None = None,
-        on_change: Callable[[Conversation], None],
+        save: SaveIdentity,
     ) -> None:
         self._rest = rest
         self._observer = observer
-        self._on_change = on_change
+        self._save = save
         self.policy: IdentityPolicy = policy
-        self.ask = ask
 
     async def bundle(self, conversation: Conversation) -> PrekeyBundle:
         """The peer's current bundle, under an identity that is accepted.
@@ -66,11 +71,10 @@ class Identities:
         if body.signed_prekey is None:
             raise SessionNotFoundError(f"{conversation.peer_id} has published no keys")
         bundle = PrekeyBundle.from_body(body)
-        if not await self._accept(conversation, bundle.identity_key):
-            raise IdentityError(
-                f"the identity of {conversation.peer_id} changed; nothing is sent until it is"
-                " accepted"
-            )
+        async with conversation.deciding:
+            accepted = await self._decide(conversation, bundle.identity_key)
+        if not accepted:
+            raise _held_back(conversation)
         return bundle
 
     async def resolve(self, conversation: Conversation, claimed: bytes) -> bool:
@@ -81,35 +85,77 @@ class Identities:
             SessionNotFoundError: the peer has published no keys at all.
             ConnectionError: the backend cannot be reached.
         """
+        if claimed == conversation.pending_identity:
+            raise _held_back(conversation)
         bundle = await self.bundle(conversation)
         return bundle.identity_key == claimed == conversation.record.identity_key
 
-    async def _accept(self, conversation: Conversation, published: bytes) -> bool:
-        old = conversation.record.identity_key
-        if old == published:
-            return True
+    async def _decide(self, conversation: Conversation, published: bytes) -> bool:
+        """Whether the published identity (32 bytes) is to be used. Asks once for each."""
+        old, pending = conversation.record.identity_key, conversation.pending_identity
         if old is None:
             conversation.record.accept_identity(published)
             return True
-        self._observer.identity_changed(conversation.peer_id, old, published)
-        if not await self._allowed(conversation.peer_id, old, published):
-            conversation.queue.held = True
+        if old == published:
+            if pending is not None:
+                conversation.hold(None)
+                self._save(conversation, replaced=False)
+            return True
+        if pending == published:
             return False
-        self.accept(conversation, published)
+        if not await self._allowed(conversation.peer_id, old, published):
+            conversation.hold(published)
+            self._save(conversation, replaced=False)
+            return False
+        self._replace(conversation, published, trusted=self.policy == "ask")
         return True
 
-    def accept(self, conversation: Conversation, identity_key: bytes) -> None:
-        """Take over a changed identity: privileges stay off until somebody trusts it."""
-        conversation.identity_state = "changed"
-        conversation.queue.held = False
-        conversation.record.accept_identity(identity_key)
-        self._on_change(conversation)
-
     async def _allowed(self, peer_id: str, old: bytes, new: bytes) -> bool:
-        if self.policy == "ask" and self.ask is not None:
-            try:
-                async with asyncio.timeout(ASK_TIMEOUT):
-                    return await self.ask(peer_id, old, new)
-            except TimeoutError:
-                logger.warning("nobody answered whether to accept %s's new identity", peer_id)
-        return self.policy == "tofu"
+        """Tell of a change, and do what the policy says of it."""
+        if self.policy != "ask":
+            self._observer.identity_changed(peer_id, old, new)
+            return self.policy == "tofu"
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT):
+                return await self._observer.accepts_identity(peer_id, old, new)
+        except TimeoutError:
+            logger.warning("nobody answered whether to accept the new identity of %s", peer_id)
+            return False
+
+    def _replace(
+        self, conversation: Conversation, identity_key: bytes, *, trusted: bool
+    ) -> asyncio.Future[None]:
+        """Take over a changed identity; without `trusted` it has no privileges."""
+        conversation.identity_state = "pinned" if trusted else "changed"
+        conversation.hold(None)
+        conversation.record.accept_identity(identity_key)
+        return self._save(conversation, replaced=True)
+
+    async def accept(self, conversation: Conversation, identity_key: bytes) -> None:
+        """Somebody accepts the identity (32 bytes) that was held back: it has all privileges.
+
+        Raises:
+            IdentityError: it is not the one that is held back now.
+        """
+        async with conversation.deciding:
+            if identity_key != conversation.pending_identity:
+                raise IdentityError(f"the identity of {conversation.peer_id} changed meanwhile")
+            await self._replace(conversation, identity_key, trusted=True)
+
+    async def trust(self, conversation: Conversation, identity_key: bytes) -> None:
+        """Somebody has looked at the identity (32 bytes) that is in force: it has all privileges.
+
+        Raises:
+            IdentityError: another one is in force.
+        """
+        if identity_key != conversation.record.identity_key:
+            raise IdentityError(f"the identity of {conversation.peer_id} changed meanwhile")
+        conversation.identity_state = "pinned"
+        await self._save(conversation, replaced=False)
+
+
+def _held_back(conversation: Conversation) -> IdentityError:
+    return IdentityError(
+        f"the identity of {conversation.peer_id} changed; nothing is sent, and nothing received"
+        " under the new one, until it is accepted"
+    )

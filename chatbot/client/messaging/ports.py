@@ -56,6 +56,9 @@ class Observer(Protocol):
     def identity_changed(self, peer_id: str, old: bytes, new: bytes) -> None:
         """A peer published another identity key (32 bytes each)."""
 
+    async def accepts_identity(self, peer_id: str, old: bytes, new: bytes) -> bool:
+        """Under the policy `ask`, in place of `identity_changed`: whether to go on under it."""
+
     def failed(self, message: Message, error: Exception) -> None:
         """A queued message cannot be sent."""
 

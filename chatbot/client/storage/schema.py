@@ -154,6 +154,14 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
+_GROUPS: Final = """
+CREATE TABLE chat_groups (
+    group_id   TEXT PRIMARY KEY,
+    body       BLOB NOT NULL,  -- sealed
+    updated_at INTEGER NOT NULL
+);
+"""
+
 _KEYS: Final = """
 CREATE TABLE vault (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
@@ -195,7 +203,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_PEERS_AND_SESSIONS + _MESSAGES + _QUEUES,)
+MIGRATIONS: Final = (_PEERS_AND_SESSIONS + _MESSAGES + _QUEUES, _GROUPS)
 """Of messages.db. Only ever appended to: what stands here has been run on somebody's disk."""
 
 KEYS_MIGRATIONS: Final = (_KEYS,)

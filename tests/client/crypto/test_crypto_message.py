@@ -221,10 +221,10 @@ class TestMalformed:
     def test_no_message_at_all(self, text: str) -> None:
         assert_malformed(text)
 
-    def test_more_than_eight_mebibytes(self) -> None:
+    def test_more_than_ten_mebibytes(self) -> None:
         fitting = json.dumps(content() | {"future": ""})
         room = MAX_CONTENT_LENGTH - len(fitting)
-        assert MAX_CONTENT_LENGTH == 8 * 1024 * 1024
+        assert MAX_CONTENT_LENGTH == 10 * 1024 * 1024
         decode_content(json.dumps(content() | {"future": "x" * room}))
         assert_malformed(json.dumps(content() | {"future": "x" * (room + 1)}))
 

@@ -1,0 +1,147 @@
+"""What the backend answers, as what the client hands out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast, get_args
+
+import msgspec
+
+from chatbot import wire
+from chatbot.client.exceptions import BackendError
+from chatbot.client.messaging.content import shown_image
+from chatbot.client.models import (
+    Group,
+    GroupEvent,
+    GroupMember,
+    GroupRole,
+    GroupSettings,
+    Invite,
+    ManagedAccount,
+    Message,
+)
+
+
+def timestamp(value: int | str | None) -> int | None:
+    """A time as ms since the epoch; the backend also writes digits, and ISO 8601 in UTC."""
+    if value is None or isinstance(value, int):
+        return value
+    if value.isdecimal():
+        return int(value[:16])
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def group(row: wire.GroupRow) -> Group:
+    """A group; settings that cannot be understood count as the defaults."""
+    try:
+        settings = group_settings(row)
+    except BackendError:
+        settings = GroupSettings()
+    return Group(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        avatar=row.avatar,
+        owner_id=row.owner_id,
+        role=group_role(row.user_role or row.role),
+        settings=settings,
+        created_at=timestamp(row.created_at),
+    )
+
+
+def group_settings(row: wire.GroupRow) -> GroupSettings:
+    """A group's settings, which the backend gives as an object or as its JSON.
+
+    Raises:
+        BackendError: they cannot be understood.
+    """
+    settings = row.settings or wire.GroupSettings()
+    if isinstance(settings, str):
+        try:
+            settings = msgspec.json.decode(settings, type=wire.GroupSettings)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BackendError(f"the settings of group {row.id} cannot be understood") from error
+    return GroupSettings(
+        message_permission=settings.message_permission,
+        metadata_permission=settings.metadata_permission,
+        join_approval=settings.join_approval,
+        max_members=settings.max_members,
+    )
+
+
+def group_role(role: str | None) -> GroupRole:
+    """A role; one that we do not know has no rights."""
+    return cast("GroupRole", role) if role in get_args(GroupRole) else "member"
+
+
+def group_member(row: wire.GroupMember) -> GroupMember:
+    """Somebody in a group."""
+    return GroupMember(
+        group_id=row.group_id,
+        user_id=row.user_id,
+        username=row.username or row.user_id,
+        role=group_role(row.role),
+        joined_at=timestamp(row.joined_at),
+        added_by=row.added_by,
+        avatar=row.avatar,
+    )
+
+
+def group_message(row: wire.GroupHistoryRow, *, me: str) -> Message:
+    """A message from a group's history."""
+    image = shown_image(row.image_data, row.content)
+    return Message(
+        id=row.id,
+        from_user=row.from_user,
+        to_user="",
+        content=row.content,
+        timestamp=row.timestamp,
+        status="sent" if row.from_user == me else "delivered",
+        is_encrypted=False,
+        type="text" if image is None else "image",
+        image=image,
+        group_id=row.group_id,
+        from_username=row.from_username,
+    )
+
+
+def group_event(row: wire.GroupHistoryRow) -> GroupEvent:
+    """What a group's history tells of the group itself."""
+    return GroupEvent(
+        id=row.id,
+        group_id=row.group_id,
+        event=row.system_event or "",
+        user_id=row.from_user,
+        text=row.content,
+        metadata=row.metadata,
+        timestamp=row.timestamp,
+    )
+
+
+def invite(body: wire.Invite, group_id: str) -> Invite:
+    """A link into a group."""
+    return Invite(
+        id=body.id,
+        group_id=group_id,
+        code=body.link_code,
+        expires_at=timestamp(body.expires_at),
+        max_uses=body.max_uses,
+    )
+
+
+def managed_account(row: wire.AdminUser) -> ManagedAccount:
+    """An account as an administrator sees it."""
+    return ManagedAccount(
+        id=row.id,
+        username=row.username,
+        role=row.role,
+        is_active=bool(row.is_active),
+        can_send_images=bool(row.can_send_images),
+        avatar=row.avatar,
+        last_seen=row.last_seen,
+        created_at=timestamp(row.created_at),
+    )
