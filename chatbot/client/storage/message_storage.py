@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -41,6 +41,8 @@ _INSERT: Final = (
     f" VALUES ({', '.join('?' * (len(_COLUMNS) + 2))})"
 )
 
+_TEXTS: Final = "SELECT seq, peer_id, from_user, id, is_encrypted, content, status FROM messages"
+
 _STATUS_RANK: Final = (
     "CASE {} WHEN 'pending' THEN 0 WHEN 'sent' THEN 1 WHEN 'delivered' THEN 2 ELSE 3 END"
 )
@@ -62,6 +64,22 @@ class InboxEntry:
     kind: ConversationKind
     message: Message
     attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """What there is to be searched of a message.
+
+    Attributes:
+        seq: its row.
+        conversation: the peer's user id, or the group's id.
+        is_settled: whether the row is there to stay.
+    """
+
+    seq: int
+    conversation: str
+    text: str = field(repr=False)
+    is_settled: bool
 
 
 class MessageStorage:
@@ -93,6 +111,18 @@ class MessageStorage:
                 " VALUES (?, ?, ?, ?)",
                 (conversation, kind, cursor.lastrowid, now),
             ).lastrowid
+
+        return write
+
+    def keep(self, message: Message, conversation: str, now: int) -> Unit[bool]:
+        """Store a message that is handed to nobody; the unit returns False for a duplicate."""
+        row = self._row(message, conversation, now)
+
+        def write(connection: sqlite3.Connection) -> bool:
+            fresh = _mark_seen(connection, message, now)
+            if fresh:
+                connection.execute(_INSERT, row)
+            return fresh
 
         return write
 
@@ -232,6 +262,40 @@ class MessageStorage:
             (conversation, before if before is not None else 1 << 62, limit, offset),
         )
         return found[::-1]
+
+    async def at(self, seqs: Sequence[int]) -> list[Message]:
+        """The messages in these rows, in the order asked for; those that are gone are left out."""
+
+        def query(connection: sqlite3.Connection) -> list[Message]:
+            statement = f"SELECT {self.columns} FROM messages WHERE seq = ?"  # noqa: S608
+            rows = (connection.execute(statement, (seq,)).fetchone() for seq in seqs)
+            return [self.from_row(row) for row in rows if row is not None]
+
+        return await self._database.read(query)
+
+    async def texts_after(self, seq: int, limit: int) -> list[StoredText]:
+        """What there is to be searched in the rows behind this one."""
+
+        def query(connection: sqlite3.Connection) -> list[StoredText]:
+            rows = connection.execute(f"{_TEXTS} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+            return [self._text(row) for row in rows]
+
+        return await self._database.read(query)
+
+    async def texts_at(self, seqs: Sequence[int]) -> list[StoredText]:
+        """The same in these rows; those that are gone are left out."""
+
+        def query(connection: sqlite3.Connection) -> list[StoredText]:
+            rows = (connection.execute(f"{_TEXTS} WHERE seq = ?", (s,)).fetchone() for s in seqs)
+            return [self._text(row) for row in rows if row is not None]
+
+        return await self._database.read(query)
+
+    def _text(self, row: tuple[Any, ...]) -> StoredText:
+        seq, conversation, from_user, message_id, encrypted, content, status = row
+        key = _key(from_user, message_id, encrypted=bool(encrypted))
+        text = self._vault.open("messages", key, "content", content).decode()
+        return StoredText(seq, conversation, text, status != "pending")
 
     async def _select(self, where: str, parameters: tuple[Any, ...]) -> list[Message]:
         def query(connection: sqlite3.Connection) -> list[Message]:

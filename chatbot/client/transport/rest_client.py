@@ -281,14 +281,14 @@ class RestClient:
         return await self.group_history(group_id, limit=limit // 2, before=before)
 
     async def iter_group_pages(
-        self, group_id: str, *, after: int | None = None
+        self, group_id: str, *, after: int | None = None, before: int | None = None
     ) -> AsyncGenerator[list[wire.GroupHistoryRow]]:
         """Give a group's history page by page, the newest page first, each oldest row first.
 
-        No row comes twice. Ends with the page that reaches back to `after` (ms), whose rows and
-        older ones are left out, or with the history itself.
+        No row comes twice. Begins with what is older than `before` (ms). Ends with the page that
+        reaches back to `after` (ms), whose rows and older ones are left out, or with the history
+        itself.
         """
-        before: int | None = None
         known: set[str] = set()
         for _ in range(_MAX_PAGES):
             page = await self.group_history(group_id, before=before)
