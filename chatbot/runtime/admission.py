@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from chatbot.plugins.access import Role
+from chatbot.plugins.access import Decision, Role
 from chatbot.plugins.durations import Rate, format_duration
 from chatbot.plugins.endpoints import CommandEndpoint
 from chatbot.runtime.access import Permissions
@@ -16,6 +16,7 @@ from chatbot.runtime.dispatch import Target
 from chatbot.runtime.groups import GroupBook
 from chatbot.runtime.limits import Cooldowns, TokenBuckets
 from chatbot.runtime.metrics import Metrics
+from chatbot.runtime.people import People
 from chatbot.runtime.permissions import decide
 
 TELLING: Final = Rate(1, 5_000)
@@ -33,19 +34,24 @@ class Admission:
     permissions: Permissions
     cooldowns: Cooldowns
     told: TokenBuckets
+    people: People
     groups: GroupBook
     metrics: Metrics
 
-    async def refusal(self, endpoint: Target, incoming: Incoming) -> str | None:
-        """Why the writer may not use it now: None where they may, empty where nothing is said."""
-        await self._look_up_role(endpoint, incoming)
+    async def decide(self, endpoint: Target, incoming: Incoming) -> Decision:
+        """Whether the writer may use it, and why; what is decided about commands is recorded."""
+        await self._look_up(endpoint, incoming)
         rule, facts = endpoint.rule, incoming.facts
         decision = decide(incoming.policy, rule, facts)
         if isinstance(endpoint, CommandEndpoint):
             message_id = incoming.message.id
             self.permissions.decided(incoming.run.key, message_id, rule, facts, decision)
+        return decision
+
+    def refusal(self, endpoint: Target, incoming: Incoming, decision: Decision) -> str | None:
+        """What is answered to who may not use it now: None where they may, empty for silence."""
         if not decision.allowed:
-            self._count(decision.outcome)
+            self.metrics.refused[decision.outcome] += 1
             return f"Not done: {decision.because}."
         return self._too_fast(endpoint, incoming)
 
@@ -53,12 +59,19 @@ class Admission:
         """Whether the writer may know of that command."""
         return decide(incoming.policy, endpoint.rule, incoming.facts).outcome != "deny"
 
-    async def _look_up_role(self, endpoint: Target, incoming: Incoming) -> None:
-        """A group's roles are asked for only where something depends on them."""
-        facts = incoming.facts
-        if facts.kind == "group" and endpoint.rule.role > Role.MEMBER and facts.group_role is None:
-            role = await self.groups.role_of(facts.chat, facts.user)
-            incoming.facts = msgspec.structs.replace(facts, group_role=role)
+    async def _look_up(self, endpoint: Target, incoming: Incoming) -> None:
+        """What is only asked for in groups where something depends on it."""
+        rule, facts = endpoint.rule, incoming.facts
+        plain = rule.role is Role.MEMBER and not rule.privileged and not rule.verified
+        if facts.kind == "direct" or plain or facts.group_role is not None:
+            return
+        standing = await self.people.standing(facts.user)
+        incoming.facts = msgspec.structs.replace(
+            facts,
+            group_role=await self.groups.role_of(facts.chat, facts.user),
+            changed=standing.changed,
+            verified=standing.verified,
+        )
 
     def _too_fast(self, endpoint: Target, incoming: Incoming) -> str | None:
         if endpoint.limit is None or incoming.tried:
@@ -67,10 +80,7 @@ class Admission:
         wait = self.cooldowns.take(endpoint.key, endpoint.limit, user=user, chat=chat)
         if not wait:
             return None
-        self._count("cooldown")
+        self.metrics.refused["cooldown"] += 1
         if self.told.take(user):
             return ""
         return f"Too fast: try again in {format_duration(max(1000, round(wait, -3)))}."
-
-    def _count(self, reason: str) -> None:
-        self.metrics.refused[reason] += 1

@@ -110,12 +110,14 @@ class Dialogs:
         parser = compile_answer(kind, {} if compiled is None else compiled.converters)
         ms = milliseconds(wait)
         n = steps.claim(_ANSWER)
-        sent = await ctx.speech.say("question", ctx.chat, question)
         answered = steps.recorded(_ANSWER, n, Answered)
+        if answered is None:
+            await self._make_room(ctx.chat.id, ctx.user.id)
+        sent = await ctx.speech.say("question", ctx.chat, question)
         if answered is not None:
             return await _value(answered, parser, ctx)
         dialog = Dialog(ctx, steps, n, parser, asyncio.get_running_loop().create_future())
-        await self._register(dialog)
+        self._waiting[dialog.key] = dialog
         dialog.timer = self._world.clock.call_at(
             sent.timestamp + ms, lambda: self._end_soon(dialog, "timeout")
         )
@@ -124,13 +126,13 @@ class Dialogs:
         finally:
             self._drop(dialog)
 
-    async def _register(self, dialog: Dialog) -> None:
-        earlier = self._waiting.get(dialog.key)
+    async def _make_room(self, chat: str, user: str) -> None:
+        """A new dialog ends the one before it in the same chat, and too many the oldest."""
+        earlier = self._waiting.get((chat, user))
         if earlier is not None:
             await self.end(earlier, "cancelled")
         if len(self._waiting) >= MAX_DIALOGS:
             self._end_soon(next(iter(self._waiting.values())), "timeout")
-        self._waiting[dialog.key] = dialog
 
     def _drop(self, dialog: Dialog) -> None:
         if dialog.timer is not None:

@@ -9,12 +9,15 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+import msgspec
+
 from chatbot.client.exceptions import StorageError
 from chatbot.plugins.context import Context
 from chatbot.plugins.endpoints import Call, CommandEndpoint, FilterEndpoint, MiddlewareEntry
 from chatbot.plugins.errors import DialogEnded, UsageError
 from chatbot.plugins.replies import as_reply
 from chatbot.runtime.admission import Admission
+from chatbot.runtime.confirmations import Confirmations
 from chatbot.runtime.context import Incoming, MessageContext
 from chatbot.runtime.dispatch import Target, usage_answer
 from chatbot.runtime.journal import Effects, Steps
@@ -59,6 +62,7 @@ class MessageHost:
     world: World
     incoming: Incoming
     admission: Admission
+    confirmations: Confirmations
     threads: Threads
     timeout: int
     failed_with: HandlerFailed | None = None
@@ -105,12 +109,16 @@ class MessageHost:
         own = self.incoming.generation.table.plugins.get(endpoint.plugin)
         if self.world.table.plugins.get(endpoint.plugin) is not own:
             raise OutdatedError(endpoint.key)
-        refusal = await self.admission.refusal(endpoint, self.incoming)
-        if refusal is None:
-            return True
+        decision = await self.admission.decide(endpoint, self.incoming)
+        if decision.outcome == "confirm" and isinstance(endpoint, CommandEndpoint):
+            if not await self.confirmations.ask(endpoint, cast("MessageContext", ctx)):
+                return False
+            self.incoming.facts = msgspec.structs.replace(self.incoming.facts, confirmed=True)
+            decision = await self.admission.decide(endpoint, self.incoming)
+        refusal = self.admission.refusal(endpoint, self.incoming, decision)
         if refusal and isinstance(endpoint, CommandEndpoint):
             await self.answer(ctx, refusal)
-        return False
+        return refusal is None
 
     def visible(self, endpoint: CommandEndpoint, ctx: Context) -> bool:
         """Whether the writer may know of that command."""

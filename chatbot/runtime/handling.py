@@ -4,79 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from chatbot.client.exceptions import StorageError
 from chatbot.client.models import Message
 from chatbot.client.storage.message_storage import InboxEntry, MessageStorage
 from chatbot.plugins.people import Chat
 from chatbot.plugins.replies import Reply
-from chatbot.runtime.access import Permissions
 from chatbot.runtime.activity import Activity
 from chatbot.runtime.admission import Admission
-from chatbot.runtime.context import Incoming
-from chatbot.runtime.dialogs import CANCEL, Dialog, Dialogs, InTurn
+from chatbot.runtime.arrivals import Arrivals, HandlingOptions
+from chatbot.runtime.awaited import Awaited, Recovery
+from chatbot.runtime.confirmations import Confirmations
+from chatbot.runtime.dialogs import Dialogs, InTurn
 from chatbot.runtime.handlers import MessageHost, OutdatedError
 from chatbot.runtime.journal import Run
-from chatbot.runtime.people import Standing
-from chatbot.runtime.permissions import Facts
-from chatbot.runtime.retries import TRIES, Due, delay, park, put_off, reference
-from chatbot.runtime.routing import Invocation, Route, Unknown
+from chatbot.runtime.retries import Due, delay, park, put_off, reference
 from chatbot.runtime.threads import Threads
 from chatbot.runtime.world import World
 
-HANDLER_TIMEOUT: Final = 30_000
-"""How long (ms) one handler may take, and all middleware of one message together."""
+__all__ = ["Handling", "HandlingOptions"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlingOptions:
-    """What a configuration says about handling.
-
-    Attributes:
-        prefixes: by group id, where a group has its own.
-        tries: how often a message is tried.
-        timeout: ms; for handlers that say nothing of it.
-        authenticated: whether the backend is believed to check who sends.
-    """
-
-    prefix: str = "/"
-    prefixes: Mapping[str, str] = field(default_factory=dict)
-    tries: int = TRIES
-    timeout: int = HANDLER_TIMEOUT
 
 
 class Handling:
     """Handles inbox entries; `handle` is what the inbox calls, one at a time for each conversation.
 
     Args:
-        authenticated: whether the backend is believed, now, to check who sends.
+        awaited: takes the messages that handlers wait for.
         in_turn: does something in a conversation's turn.
     """
 
     def __init__(
         self,
         world: World,
+        arrivals: Arrivals,
+        awaited: Awaited,
         *,
-        permissions: Permissions,
         admission: Admission,
         dialogs: Dialogs,
+        confirmations: Confirmations,
+        recovery: Recovery,
         threads: Threads,
         options: HandlingOptions,
-        authenticated: Callable[[], bool],
         in_turn: InTurn,
     ) -> None:
         self._world = world
-        self._permissions = permissions
+        self._arrivals = arrivals
+        self._awaited = awaited
         self._admission = admission
         self._dialogs = dialogs
+        self._confirmations = confirmations
+        self._recovery = recovery
         self._threads = threads
         self._options = options
-        self._authenticated = authenticated
         self._in_turn = in_turn
         self._activities: dict[Activity, InboxEntry] = {}
         self._rereading: set[asyncio.Task[None]] = set()
@@ -97,25 +79,11 @@ class Handling:
         """Handle an entry until its handlers have ended or wait for somebody's answer."""
         if self._stopping:
             return  # it stays in the inbox
-        dialog = self._dialogs.of(entry)
-        if dialog is not None and not entry.attempts and await self._answers(dialog, entry):
-            return
-        activity = Activity(lambda own: self._work(entry, own))
-        self._activities[activity] = entry
-        await activity.go()
-
-    async def _answers(self, dialog: Dialog, entry: InboxEntry) -> bool:
-        """Whether a message was the answer that somebody waits for; commands are not."""
-        text = entry.message.content
-        routed = self._world.table.commands.route(text, self._invocation(entry))
-        facts = await self._facts(entry)
-        if isinstance(routed, Route) or not self._dialogs.accepts(dialog, facts):
-            return False
-        if isinstance(routed, Unknown) and routed.name.casefold() == CANCEL:
-            await self._dialogs.cancel(dialog, entry)
-        else:
-            await self._dialogs.deliver(dialog, entry)
-        return True
+        if entry.attempts or not await self._awaited.take(entry):
+            activity = Activity(lambda own: self._work(entry, own))
+            self._activities[activity] = entry
+            await activity.go()
+        self._recovery.reached(_run_key(entry))
 
     # ------------------------------------------------------------ ending
 
@@ -152,7 +120,7 @@ class Handling:
     async def _work(self, entry: InboxEntry, activity: Activity) -> None:
         journal = self._world.journal
         try:
-            run = await journal.begin(f"m:{entry.seq}", _cause(entry))
+            run = await journal.begin(_run_key(entry), _cause(entry))
             while not await self._attempt(entry, run, activity):
                 await journal.flush(run)
                 run = await journal.begin(run.key, run.cause)
@@ -180,52 +148,14 @@ class Handling:
             self._world.metrics.messages_in[entry.kind] += 1
         return True
 
-    # ------------------------------------------------------------ what a message comes with
-
     async def _host(self, entry: InboxEntry, run: Run, activity: Activity) -> MessageHost:
-        world, message = self._world, entry.message
-        user = await world.people.writer(message)
-        facts = await self._facts(entry)
-        invocation = self._invocation(entry)
-        generation = world.generation
-        incoming = Incoming(
-            message=message,
-            user=user,
-            chat=Chat(entry.conversation, entry.kind),
-            group=await world.groups.facts(entry.conversation) if entry.kind == "group" else None,
-            facts=facts,
-            policy=self._permissions.policy,
-            prefix=invocation.prefix,
-            routed=generation.table.commands.route(message.content, invocation),
-            generation=generation,
-            run=run,
-            tried=bool(entry.attempts or run.recorded),
-            activity=activity,
-            asking=self._dialogs,
-        )
-        return MessageHost(world, incoming, self._admission, self._threads, self._options.timeout)
-
-    def _invocation(self, entry: InboxEntry) -> Invocation:
-        prefix = self._options.prefixes.get(entry.conversation, self._options.prefix)
-        return Invocation(prefix, self._world.account.user.username)
-
-    async def _facts(self, entry: InboxEntry) -> Facts:
-        message = entry.message
-        direct = entry.kind == "direct"
-        standing = await self._world.people.standing(message.from_user) if direct else Standing()
-        proven = message.is_encrypted and not standing.changed and bool(standing.fingerprint)
-        if proven:
-            user = await self._world.people.writer(message)
-            self._permissions.meet(user, standing)
-        return Facts(
-            user=message.from_user,
-            chat=entry.conversation,
-            kind=entry.kind,
-            encrypted=message.is_encrypted,
-            pinned=proven,
-            changed=standing.changed,
-            verified=standing.verified,
-            authenticated=not direct and self._authenticated(),
+        return MessageHost(
+            self._world,
+            await self._arrivals.incoming(entry, run, activity, self._dialogs),
+            self._admission,
+            self._confirmations,
+            self._threads,
+            self._options.timeout,
         )
 
     # ------------------------------------------------------------ failures
@@ -284,6 +214,10 @@ class Handling:
         message_id = self._world.journal.new_message_id(*run.cause, "apology")
         chat = Chat(entry.conversation, entry.kind)
         return await self._world.outlet.post.compose(chat, Reply(text), message_id)
+
+
+def _run_key(entry: InboxEntry) -> str:
+    return f"m:{entry.seq}"
 
 
 def _cause(entry: InboxEntry) -> tuple[str | int, ...]:

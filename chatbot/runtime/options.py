@@ -11,7 +11,7 @@ from typing import Any, Final
 from chatbot.client.options import ClientOptions
 from chatbot.plugins.errors import Problem
 from chatbot.runtime.access import Appointments
-from chatbot.runtime.handling import HandlingOptions
+from chatbot.runtime.arrivals import HandlingOptions
 from chatbot.runtime.threads import THREADS
 
 BUILT_IN: Final = tuple(f"chatbot.plugins.builtin.{name}" for name in ("help", "ping", "admin"))

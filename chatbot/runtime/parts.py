@@ -14,7 +14,10 @@ from chatbot.plugins.hooks import Hooks
 from chatbot.plugins.loader import Loader
 from chatbot.runtime.access import Permissions
 from chatbot.runtime.admission import TELLING, Admission
+from chatbot.runtime.arrivals import Arrivals
+from chatbot.runtime.awaited import Awaited, Recovery
 from chatbot.runtime.clock import Clock
+from chatbot.runtime.confirmations import Confirmations
 from chatbot.runtime.dialogs import Dialogs
 from chatbot.runtime.files import PluginFiles
 from chatbot.runtime.groups import GroupBook
@@ -88,20 +91,19 @@ class Parts:
         self.cooldowns = Cooldowns(clock.now)
         self.inbox = Inbox(messenger.messages, self._handle)
         self.dialogs = Dialogs(self.world, self.inbox.in_turn)
+        self.confirmations = Confirmations(self.world, self.inbox.in_turn)
+        self.recovery = Recovery()
+        arrivals = Arrivals(self.world, self.permissions, options.handling, authenticated)
         self.handling = Handling(
             self.world,
-            permissions=self.permissions,
-            admission=Admission(
-                self.permissions,
-                self.cooldowns,
-                TokenBuckets(TELLING, clock.now),
-                self.world.groups,
-                metrics,
-            ),
+            arrivals,
+            Awaited(self.world, arrivals, self.dialogs, self.confirmations, self.recovery),
+            admission=self._admission(),
             dialogs=self.dialogs,
+            confirmations=self.confirmations,
+            recovery=self.recovery,
             threads=self.threads,
             options=options.handling,
-            authenticated=authenticated,
             in_turn=self.inbox.in_turn,
         )
         storage = JobStorage(database, messenger.vault)
@@ -112,7 +114,7 @@ class Parts:
 
     async def open(self) -> None:
         """Read what is stored, and start the plugins. Nothing is handled yet."""
-        await self.world.journal.open()
+        self.recovery.begin(await self.world.journal.open())
         await self.permissions.open()
         await self.lifecycle.start()
         await self.jobs.adopt()
@@ -142,6 +144,17 @@ class Parts:
         except TimeoutError:
             return False
         return True
+
+    def _admission(self) -> Admission:
+        world = self.world
+        return Admission(
+            permissions=self.permissions,
+            cooldowns=self.cooldowns,
+            told=TokenBuckets(TELLING, world.clock.now),
+            people=world.people,
+            groups=world.groups,
+            metrics=world.metrics,
+        )
 
     async def _handle(self, entry: InboxEntry) -> None:
         await self.handling.handle(entry)

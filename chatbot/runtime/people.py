@@ -10,6 +10,9 @@ from chatbot.client.crypto.identity import fingerprint
 from chatbot.client.exceptions import WhatsAppClientError
 from chatbot.client.models import Message, User
 
+MAX_AGE: Final = 60_000
+"""How old (ms) a verification may be that is believed without looking."""
+
 _KNOWN: Final = 2048
 
 
@@ -33,7 +36,7 @@ class People:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._verified: dict[str, bool] = {}
+        self._verified: dict[str, tuple[int, bool]] = {}
 
     async def writer(self, message: Message) -> User:
         """Who a message says it is from; by id alone where the backend does not answer."""
@@ -63,10 +66,12 @@ class People:
         self._verified.pop(user_id, None)
 
     async def _is_verified(self, user_id: str) -> bool:
-        known = self._verified.get(user_id)
-        if known is None:
-            known = await self._account.messenger.peers.is_verified(user_id)
-            self._verified[user_id] = known
-            if len(self._verified) > _KNOWN:
-                del self._verified[next(iter(self._verified))]
-        return known
+        now = self._account.messenger.now()
+        looked_at, verified = self._verified.pop(user_id, (0, False))
+        if now - looked_at >= MAX_AGE:
+            looked_at = now
+            verified = await self._account.messenger.peers.is_verified(user_id)
+        self._verified[user_id] = looked_at, verified
+        if len(self._verified) > _KNOWN:
+            del self._verified[next(iter(self._verified))]
+        return verified

@@ -133,6 +133,31 @@ class BotRuntime:
         if self._parts is not None:
             await self._parts.lifecycle.reload(plugin)
 
+    async def trust(self, peer: str) -> None:
+        """Give somebody's changed identity the privileges of the old one.
+
+        Raises:
+            SessionNotFoundError: there is no such user, or it has published no keys.
+        """
+        await self._client.trust(peer)
+        await self._look_again(peer)
+
+    async def verify(self, peer: str, fingerprint: str, *, verified: bool = True) -> bool:
+        """Note that somebody's fingerprint was compared, or take that back; whether it is theirs.
+
+        Raises:
+            ValidationError: it is no fingerprint.
+            SessionNotFoundError: there is no such user, or it has published no keys.
+        """
+        is_theirs = await self._client.verify_fingerprint(peer, fingerprint, verified)
+        await self._look_again(peer)
+        return is_theirs
+
+    async def _look_again(self, peer: str) -> None:
+        user = await self._client.find_user(peer)
+        if self._parts is not None and user is not None:
+            self._parts.world.people.forget(user.id)
+
     # ------------------------------------------------------------ putting it together
 
     def _check_plugins(self, parts: Parts) -> None:

@@ -68,17 +68,17 @@ class BotProcess:
 
 
 async def _main(options: Mapping[str, Any]) -> None:
-    paths = {key: Path(options[key]) for key in ("storage_path", "base")}
-    rest = {key: value for key, value in options.items() if key not in {*paths, "owners"}}
     runtime = BotRuntime(
         BotOptions(
             name="bot",
             password="a password for tests",
             registers=True,
+            server_url=options["server_url"],
+            storage_path=Path(options["storage_path"]),
+            base=Path(options["base"]),
+            plugins=options["plugins"],
             appointments=Appointments(owners=options.get("owners", ())),
             client=ClientOptions(argon2=CHEAP, trusted_server=True),
-            **paths,
-            **rest,
         )
     )
     stopped = asyncio.Event()
