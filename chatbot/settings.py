@@ -8,6 +8,7 @@ file, else from the defaults here. An unknown key is an error everywhere. A new 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ EMBEDDED: Final = "embedded"
 _PREFIX: Final = "CHATBOT_"
 _DELIMITER: Final = "__"
 _LONGEST_PREFIX: Final = 5
+_RATE: Final = re.compile(r"[1-9][0-9]{0,5}/[1-9][0-9]{0,5}(ms|s|m|h|d)", re.ASCII)
 
 
 def _split(value: Any) -> Any:
@@ -62,7 +64,16 @@ def _check_prefix(value: str) -> str:
     return value
 
 
+def _check_rate(value: str) -> str:
+    if _RATE.fullmatch(value) is None:
+        raise ValueError(f'expected a rate such as "20/10s", got {value!r}')
+    return value
+
+
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+Rate = Annotated[str, AfterValidator(_check_rate)]
 
 
 class Section(BaseModel):
@@ -88,7 +99,9 @@ class BotSection(Section):
     Attributes:
         name: the user name of its account, 3 to 100 characters.
         prefix: what a command begins with.
+        prefixes: another prefix for a group, by the group's id.
         owners: user ids, or user names (pinned to an identity when first met), or fingerprints.
+        admins, moderators: the same, for those who may do less.
         registers: (`register`) create the account where it does not exist; None means with the
             embedded backend only, see `BotSettings.registers`.
         password_file: holds the account's password, and is made where the bot registers.
@@ -101,7 +114,10 @@ class BotSection(Section):
         min_length=3, max_length=100, description="the user name of the bot's account"
     )
     prefix: Annotated[str, AfterValidator(_check_prefix)] = "/"
+    prefixes: dict[str, Annotated[str, AfterValidator(_check_prefix)]] = Field(default_factory=dict)
     owners: Strings = ()
+    admins: Strings = ()
+    moderators: Strings = ()
     registers: bool | None = Field(default=None, alias="register")
     password_file: Path | None = None
     timezone: ZoneInfo = ZoneInfo("UTC")
@@ -163,6 +179,24 @@ class PluginsSection(Section):
         return self.__pydantic_extra__
 
 
+class LimitsSection(Section):
+    """`[limits]`: what bounds handlers, and those who write.
+
+    Attributes:
+        user, chat: how many messages of one user, and of one chat, are handled: `20/10s`; what
+            comes faster is passed over. Without, everything is handled.
+        handler_seconds: how long a handler may take that says nothing of it.
+        tries: how often a message is tried whose handler fails, before it is parked.
+        threads: how many blocking handlers run at once.
+    """
+
+    user: Rate | None = None
+    chat: Rate | None = None
+    handler_seconds: float = Field(default=30, gt=0, le=3600)
+    tries: int = Field(default=3, ge=1, le=20)
+    threads: int = Field(default=8, ge=1, le=64)
+
+
 class LoggingSection(Section):
     """`[logging]`: how much is said, and where besides the terminal."""
 
@@ -185,6 +219,7 @@ class BotSettings(BaseSettings):
     server: ServerSection = ServerSection()
     storage: StorageSection = StorageSection()
     plugins: PluginsSection = PluginsSection()
+    limits: LimitsSection = LimitsSection()
     logging: LoggingSection = LoggingSection()
 
     def __init__(self, file: Path) -> None:

@@ -147,7 +147,7 @@ class KeyUploadResult(CamelBody):
 class PrekeyStatus(CamelBody, omit_defaults=False):
     """GET /api/users/prekeys/status."""
 
-    signed_prekey_key_id: int | None = None
+    signed_prekey_key_id: KeyId | None = None
     signed_prekey_created_at: int | str | None = None
     one_time_prekey_count: int = 0
 

@@ -10,8 +10,9 @@ from typing import Final, Self
 
 from chatbot.cli.passwords import account_password, generate_password_file, storage_password
 from chatbot.client.options import ClientOptions
+from chatbot.plugins.durations import parse_rate
 from chatbot.runtime.access import Appointments
-from chatbot.runtime.handling import HandlingOptions
+from chatbot.runtime.arrivals import HandlingOptions
 from chatbot.runtime.options import BotOptions
 from chatbot.runtime.runtime import BotRuntime
 from chatbot.server import Server
@@ -46,7 +47,7 @@ class BotConfig:
 
     def options(self) -> BotOptions:
         """What the bot is told; where an embedded backend is shows when it listens."""
-        bot, server = self.settings.bot, self.settings.server
+        bot, server, limits = self.settings.bot, self.settings.server, self.settings.limits
         return BotOptions(
             name=bot.name,
             password=self.password,
@@ -58,10 +59,21 @@ class BotConfig:
             sections=self.settings.plugins.tables,
             base=self.file.absolute().parent,
             appointments=Appointments(
-                owners=bot.owners, trust_groups=bot.group_commands == "trust"
+                owners=bot.owners,
+                admins=bot.admins,
+                moderators=bot.moderators,
+                trust_groups=bot.group_commands == "trust",
             ),
             timezone=bot.timezone,
-            handling=HandlingOptions(prefix=bot.prefix),
+            handling=HandlingOptions(
+                prefix=bot.prefix,
+                prefixes=bot.prefixes,
+                tries=limits.tries,
+                timeout=round(limits.handler_seconds * 1000),
+            ),
+            threads=limits.threads,
+            user_rate=None if limits.user is None else parse_rate(limits.user),
+            chat_rate=None if limits.chat is None else parse_rate(limits.chat),
             client=ClientOptions(
                 allow_insecure=server.allow_insecure,
                 trusted_server=server.trusted or server.embedded,

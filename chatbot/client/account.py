@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from chatbot import wire
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.directory import Directory
 from chatbot.client.events import EventDispatcher
-from chatbot.client.exceptions import WhatsAppClientError
+from chatbot.client.exceptions import ConnectionError, WhatsAppClientError
+from chatbot.client.messaging.history import History
 from chatbot.client.messaging.messenger import Messenger
 from chatbot.client.models import ConnectionState, User
 from chatbot.client.options import ClientOptions
 from chatbot.client.prekeys import PrekeyKeeper
+from chatbot.client.storage.backup import Owner, remove_leftovers, write_backup
+from chatbot.client.storage.conversation_storage import ConversationStorage
 from chatbot.client.storage.database import Database
+from chatbot.client.storage.group_storage import GroupStorage
 from chatbot.client.storage.key_storage import KeyStorage
 from chatbot.client.storage.lock import AccountLock
 from chatbot.client.storage.paths import MESSAGES_FILE, account_directory
+from chatbot.client.storage.peer_storage import forget_sessions
 from chatbot.client.storage.schema import COMPONENT, MIGRATIONS
+from chatbot.client.storage.search_index import SearchIndex
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.client.transport.security import websocket_url
 from chatbot.client.transport.websocket import WebSocketClient
-
-_FORGET_SESSIONS: Final = (
-    "DELETE FROM sessions",
-    "DELETE FROM skipped_keys",
-    "UPDATE peers SET record = NULL",
-)
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +48,7 @@ class Account:
         messenger: what comes and goes.
         events: who is told of it.
         prekeys, directory: our published keys, and everybody's names.
+        group_storage, conversation_storage, search_index, history: what is looked back into.
     """
 
     def __init__(
@@ -74,7 +74,10 @@ class Account:
         self.database = database
         self.events = events
         self._clock = clock
+        self._argon2 = options.argon2
         self._published = False
+        self._renewing = asyncio.Lock()
+        self._arrival: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._resources = AsyncExitStack()
         self.directory = Directory(rest, clock=clock)
@@ -104,8 +107,21 @@ class Account:
             observer=events,
             clock=clock,
             options=options.messaging,
-            on_one_time_prekey_used=self.prekeys.used,
+            on_session_opened=self.prekeys.session_opened,
             on_rollback=self._rolled_back,
+        )
+        self.group_storage = GroupStorage(database, keys.vault)
+        messages = self.messenger.messages
+        self.conversation_storage = ConversationStorage(database, messages, me=user.id)
+        self.search_index = SearchIndex(messages)
+        self.history = History(
+            me=user.id,
+            database=database,
+            messages=messages,
+            rest=rest,
+            catch_up=self.messenger.catch_up,
+            ids=self.messenger.ids,
+            clock=clock,
         )
 
     @classmethod
@@ -131,6 +147,7 @@ class Account:
         async with AsyncExitStack() as stack:
             path = account_directory(storage_path, user.id)
             stack.enter_context(AccountLock(path))
+            await asyncio.to_thread(remove_leftovers, path)
             keys = await stack.enter_async_context(
                 await KeyStorage.open(
                     path, storage_password, parameters=options.argon2, clock=clock
@@ -141,6 +158,8 @@ class Account:
                 await keys.set_account_password(account_password)
             database = await stack.enter_async_context(await Database.open(path / MESSAGES_FILE))
             await database.migrate(COMPONENT, MIGRATIONS)
+            if await keys.renewal_due():
+                await database.write(forget_sessions)
             account = cls(
                 user=user,
                 path=path,
@@ -177,23 +196,63 @@ class Account:
         await self.prekeys.close()
         await self.messenger.close()
         await self.events.close()
+        await self.search_index.close()
         await self._resources.aclose()
 
-    async def renew_sessions(self) -> None:
-        """Begin a new epoch: forget every session, since ours may be older than the peers'.
+    async def backup(self, path: Path, password: str) -> None:
+        """Seal all of the account into one new file, while it is in use.
 
-        A ratchet must never run from an old state. Peers find new prekeys, and start afresh.
+        Raises:
+            StorageError: the file exists, or cannot be written.
+            ValidationError: the password is empty.
         """
-        now = self._clock()
+        owner = Owner(self.user.id, self.user.username, self.rest.server_url)
+        databases = self.keys.database, self.database
+        await write_backup(path, password, owner, databases, parameters=self._argon2)
 
-        def forget(connection: sqlite3.Connection) -> None:
-            for statement in _FORGET_SESSIONS:
-                connection.execute(statement)
+    # ------------------------------------------------------------ a new epoch
 
-        await self.keys.begin_epoch(now)
-        await self.database.write(forget)
-        self.messenger.conversations.forget_all()
-        await self.prekeys.publish(anew=True)
+    async def renew(self, identity: Identity | None = None, *, epoch: int | None = None) -> None:
+        """Begin a new key epoch: no session goes on, and all prekeys are published anew.
+
+        The account is off the line meanwhile. So nothing goes out in an old session, and peers
+        who see it come back fetch the new keys.
+
+        Args:
+            identity: takes the place of the account's; None where only the sessions are at fault.
+            epoch: ms; what is older is not handled. By default now.
+
+        Raises:
+            ConnectionError: the backend cannot be reached; the keys are published once it can.
+        """
+        async with self._renewing:
+            back_on_line = self.socket.state != "disconnected"
+            await self.socket.close()
+            await self._begin_epoch(identity, self._clock() if epoch is None else epoch)
+            try:
+                await self._publish()
+                if back_on_line:
+                    await self.socket.connect()
+            except ConnectionError:
+                if back_on_line:
+                    await self.socket.connect(wait=False)
+                raise
+
+    async def _begin_epoch(self, identity: Identity | None, epoch: int) -> None:
+        """Make it durable, keys first: what is cut short here is done at the next start."""
+        if identity is None:
+            await self.keys.begin_epoch(epoch)
+        else:
+            await self.keys.replace_identity(self.user.id, identity, epoch)
+            self.key_ring.become(identity)
+        self._published = False
+        await self.database.write(forget_sessions)
+        self.messenger.begin_epoch(epoch)
+
+    def _rolled_back(self, since: int) -> None:
+        """This storage is older than what the backend has seen of us (PROTOCOL.md 4.3)."""
+        logger.error("this storage is an old copy: every session is established anew")
+        self._spawn(self.renew(epoch=since))
 
     # ------------------------------------------------------------ what the socket tells
 
@@ -202,8 +261,10 @@ class Account:
 
     def _on_state(self, state: ConnectionState) -> None:
         if state == "connected":
-            self._spawn(self._came_up())
+            self._arrival = self._spawn(self._came_up())
         elif state in {"reconnecting", "disconnected"}:
+            if self._arrival is not None:
+                self._arrival.cancel()
             self.messenger.disconnected()
         self.events.connection(state)
 
@@ -212,23 +273,31 @@ class Account:
         self.events.error(str(error))
 
     async def _came_up(self) -> None:
-        await self._publish()
+        try:
+            await self._publish()
+        except WhatsAppClientError as error:
+            logger.warning("our keys cannot be published now: %s", error)
+            self.prekeys.look_soon()
         self.prekeys.start()
-        await self.messenger.connected()
+        self.messenger.connected()
 
     async def _publish(self) -> None:
-        if not self._published:
-            await self.prekeys.publish()
-            self._published = True
+        if self._published:
+            return
+        if await self.prekeys.outrun() and not await self.keys.renewal_due():
+            logger.warning(
+                "the backend has newer keys of ours: this is a new storage or an old copy"
+            )
+            await self._begin_epoch(None, self._clock())
+        await self.prekeys.publish()
+        self._published = True
 
-    def _rolled_back(self) -> None:
-        self._spawn(self.renew_sessions())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
+        return task
 
 
 async def _load_keys(

@@ -10,7 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from chatbot.client.account import Account
+from chatbot.client.api.admin import AdminApi
+from chatbot.client.api.conversations import ConversationsApi
+from chatbot.client.api.group_members import GroupMembersApi
+from chatbot.client.api.group_messages import GroupMessagesApi
 from chatbot.client.api.messages import MessagesApi
+from chatbot.client.api.presence import PresenceApi
+from chatbot.client.api.transfer import TransferApi
+from chatbot.client.api.users import UsersApi
 from chatbot.client.api.verification import VerificationApi
 from chatbot.client.crypto_manager import CryptoManager
 from chatbot.client.events import EventDispatcher, EventHandlers
@@ -34,7 +41,18 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-class WhatsAppClient(EventHandlers, MessagesApi, VerificationApi):
+class WhatsAppClient(
+    EventHandlers,
+    MessagesApi,
+    ConversationsApi,
+    PresenceApi,
+    VerificationApi,
+    TransferApi,
+    GroupMembersApi,
+    GroupMessagesApi,
+    UsersApi,
+    AdminApi,
+):
     """A client for one account.
 
     Args:

@@ -20,7 +20,8 @@ CHECK_INTERVAL: Final = 300.0
 """Seconds between two looks at what the backend still has."""
 
 BURST: Final = 10
-"""One-time prekeys used since the last look that bring the next one forward."""
+"""Sessions opened with us since the last look that bring the next one forward: each peer was given
+a one-time prekey for it, used or not."""
 
 MIN_INTERVAL: Final = 60.0
 """Seconds between two refills at least: the browser burns a one-time prekey per message."""
@@ -47,33 +48,45 @@ class PrekeyKeeper:
         self._storage = storage
         self._rest = rest
         self._clock = clock
-        self._used = 0
+        self._opened = 0
+        self._publishing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._deletions: set[asyncio.Task[None]] = set()
         self.on_backend = 0
         """One-time prekeys that the backend had at the last look."""
 
-    async def publish(self, *, anew: bool = False) -> None:
-        """Make sure that peers can open sessions with us; called at every login.
-
-        Args:
-            anew: publish all prekeys anew, because our old sessions must not be used any more.
+    async def outrun(self) -> bool:
+        """Whether the backend has prekeys of ours that this storage never made.
 
         Raises:
             ConnectionError: the backend cannot be reached.
         """
-        status = await self._rest.prekey_status()
-        known = status.signed_prekey_key_id
-        lost = known is not None and known >= self._key_ring.next_key_id
-        if anew or lost:
-            self._key_ring.start_after(known)
-        signed = self._due_signed_prekey(known, anew=anew or lost)
-        first = anew or lost or known is None
-        count = self._key_ring.refill(status.one_time_prekey_count, first=first)
-        self.on_backend = status.one_time_prekey_count
-        if signed is not None or count:
-            await self._upload(signed, count)
+        known = (await self._rest.prekey_status()).signed_prekey_key_id
+        return known is not None and known >= self._key_ring.next_key_id
+
+    async def publish(self) -> None:
+        """Make sure that peers can open sessions with us; called at every login.
+
+        In a new key epoch all prekeys are published anew, for our old sessions must not be used.
+
+        Raises:
+            ConnectionError: the backend cannot be reached.
+        """
+        async with self._publishing:
+            anew = await self._storage.renewal_due()
+            status = await self._rest.prekey_status()
+            known = status.signed_prekey_key_id
+            if anew:
+                self._key_ring.start_after(known)
+            signed = self._due_signed_prekey(known, anew=anew)
+            first = anew or known is None
+            count = self._key_ring.refill(status.one_time_prekey_count, first=first)
+            self.on_backend = status.one_time_prekey_count
+            if signed is not None or count:
+                await self._upload(signed, count)
+            if anew:
+                await self._storage.renewed()
 
     def _due_signed_prekey(self, known: int | None, *, anew: bool) -> SignedPrekey | None:
         """The signed prekey to publish: a new one, or the current one where it never arrived."""
@@ -98,16 +111,21 @@ class PrekeyKeeper:
         if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="prekeys")
 
-    def used(self, key_id: int) -> None:
-        """A session that used this one-time prekey is safe: forget the private half."""
-        self._key_ring.use_one_time_prekey(key_id)
-        deletion = asyncio.create_task(self._storage.delete_prekeys([key_id]))
-        self._deletions.add(deletion)
-        deletion.add_done_callback(self._deletions.discard)
-        deletion.add_done_callback(_log_failure)
-        self._used += 1
-        if self._used >= BURST:
-            self._wake.set()
+    def look_soon(self) -> None:
+        """Look at what the backend has as soon as the interval between two refills allows it."""
+        self._wake.set()
+
+    def session_opened(self, one_time_prekey: int | None) -> None:
+        """A peer has opened a session, which is safe: forget the private half that it used."""
+        self._opened += 1
+        if self._opened >= BURST:
+            self.look_soon()
+        if one_time_prekey is not None:
+            self._key_ring.use_one_time_prekey(one_time_prekey)
+            deletion = asyncio.create_task(self._storage.delete_prekeys([one_time_prekey]))
+            self._deletions.add(deletion)
+            deletion.add_done_callback(self._deletions.discard)
+            deletion.add_done_callback(_log_failure)
 
     async def close(self) -> None:
         """Stop looking after them."""
@@ -125,7 +143,7 @@ class PrekeyKeeper:
             except TimeoutError:
                 pass  # it is time anyway
             self._wake.clear()
-            self._used = 0
+            self._opened = 0
             try:
                 await self.check()
             except WhatsAppClientError as error:

@@ -27,6 +27,9 @@ STORAGE_LOST_GAP: Final = 1_000_000
 MAX_UPLOAD: Final = 200
 """One-time prekeys that the backend takes in one body (PROTOCOL.md 2)."""
 
+MAX_ONE_TIME_PREKEYS: Final = 10_000
+"""Private halves kept at once: browsers burn one-time prekeys by the thousand and use none."""
+
 
 class SignedPrekey(Struct, frozen=True, gc=False):
     """An X25519 key pair that every peer opens sessions with, until the next one follows it.
@@ -101,10 +104,19 @@ class KeyRing:
         newest = max(self.signed_prekeys, default=None)
         return None if newest is None else self.signed_prekeys[newest]
 
+    def become(self, identity: Identity) -> None:
+        """Take another identity; the prekeys were the old one's and are gone."""
+        self.identity = identity
+        self.signed_prekeys.clear()
+        self.one_time_prekeys.clear()
+
     def start_after(self, key_id: int | None) -> None:
-        """Number on from far behind an id that the backend has and this ring never gave out."""
-        if key_id is not None and key_id >= self.next_key_id:
-            self.next_key_id = key_id + STORAGE_LOST_GAP
+        """Number on from far behind the newest id that the backend has.
+
+        This ring may be an old copy: what was given out after it was made must not be again.
+        """
+        if key_id is not None:
+            self.next_key_id = max(self.next_key_id, key_id + STORAGE_LOST_GAP)
 
     def new_signed_prekey(self, now: int, *, random: RandomBytes = os.urandom) -> SignedPrekey:
         """Make the signed prekey that follows the current one."""
@@ -142,7 +154,9 @@ class KeyRing:
             return min(self.policy.target, MAX_UPLOAD)
         if on_backend >= self.policy.minimum:
             return 0
-        return max(0, min(self.policy.target - on_backend, self.policy.upload_limit, MAX_UPLOAD))
+        room = MAX_ONE_TIME_PREKEYS - len(self.one_time_prekeys)
+        wanted = self.policy.target - on_backend
+        return max(0, min(wanted, self.policy.upload_limit, MAX_UPLOAD, room))
 
     def not_uploaded(self) -> list[OneTimePrekey]:
         """One-time prekeys that were made, but that no backend has confirmed yet."""

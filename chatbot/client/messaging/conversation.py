@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -11,6 +12,8 @@ from typing import Final
 from chatbot.client.exceptions import StorageError
 from chatbot.client.models import Message
 from chatbot.client.pictures import to_data_url
+from chatbot.client.storage.batch import Unit
+from chatbot.client.storage.database import Database
 from chatbot.client.storage.outbox_storage import OutboxEntry, OutboxStorage
 from chatbot.client.storage.peer_storage import PeerStorage, StoredPeer
 from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame
@@ -21,8 +24,14 @@ from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
 logger = logging.getLogger(__name__)
 
 
+_UNSETTLED: Final = ("queued", "sending", "sent", "delivered")
+
 MAX_CACHED: Final = 2048
 """Conversations kept in memory when nothing is going on in them."""
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Write nothing."""
 
 
 def _log(error: StorageError) -> None:
@@ -61,53 +70,84 @@ class Conversation:
         record: its sessions.
         queue: what is to be sent to it.
         identity_state: `pinned`, or `changed` until somebody trusts the new identity.
+        pending_identity: the key (32 bytes) that the peer published, and that waits to be accepted.
+        deciding: held by whoever decides about the peer's identity.
         inbound: frames that wait behind a catch-up or a check of the peer's identity.
         exclusive: held by whoever handles its frames and has to wait in the middle of it.
         stuck: whether the frame in front of `inbound` waits for the backend or the storage.
+        retired: whether another object has taken this one's place, or will: whoever still holds it
+            can do no more harm with it.
         online_at: ms; when the peer was last said to have come online.
         noticed_at: ms; when the last healing notice went out.
+        read_at: ms; when its history was read last.
         timer: the next look at echoes that have not come.
     """
 
     __slots__ = (
         "_behind",
+        "_peers",
+        "deciding",
         "exclusive",
         "identity_state",
         "inbound",
         "noticed_at",
         "online_at",
         "peer_id",
+        "pending_identity",
         "queue",
+        "read_at",
         "record",
+        "retired",
         "stuck",
         "timer",
     )
 
     def __init__(
-        self, stored: StoredPeer, behind: Behind, *, use_one_time_prekeys: bool = False
+        self,
+        stored: StoredPeer,
+        peers: PeerStorage,
+        behind: Behind,
+        *,
+        use_one_time_prekeys: bool = False,
     ) -> None:
+        self._peers = peers
         self._behind = behind
         self.peer_id = stored.record.peer_id
         self.record = stored.record
         self.identity_state = stored.identity_state
         self.queue = SendQueue(stored.record, use_one_time_prekeys=use_one_time_prekeys)
+        self.hold(stored.pending_identity)
+        self.deciding = asyncio.Lock()
         self.inbound: deque[MessageFrame] = deque()
         self.exclusive = asyncio.Lock()
         self.stuck = False
+        self.retired = False
         self.online_at = 0
         self.noticed_at = 0
+        self.read_at = 0
         self.timer: asyncio.TimerHandle | None = None
+
+    def hold(self, identity_key: bytes | None) -> None:
+        """Send nothing until this identity (32 bytes) is accepted; None lets everything go on."""
+        self.pending_identity = identity_key
+        self.queue.held = identity_key is not None
 
     @property
     def behind(self) -> bool:
         """Whether the history has to be read before anything live is handled or sent."""
-        return self.peer_id in self._behind
+        return self.retired or self.peer_id in self._behind
 
     @property
     def idle(self) -> bool:
         """Whether it may be dropped from memory without losing anything."""
-        waiting = self.inbound or self.stuck or self.exclusive.locked() or self.behind
-        return self.queue.idle and not waiting
+        busy = self.stuck or self.exclusive.locked() or self.deciding.locked()
+        return self.queue.idle and not (self.inbound or busy or self.behind)
+
+    def save(self, now: int) -> Unit[None]:
+        """Take what has changed in the record; the unit writes it."""
+        if self.retired:
+            return _nothing
+        return self._peers.save(self.record, self.identity_state, now)
 
 
 _Waiting = tuple[Callable[[Conversation], None], Callable[[StorageError], None]]
@@ -125,12 +165,14 @@ class Conversations:
 
     def __init__(
         self,
+        database: Database,
         peers: PeerStorage,
         outbox: OutboxStorage,
         *,
         clock: Callable[[], int],
         use_one_time_prekeys: bool = False,
     ) -> None:
+        self._database = database
         self._peers = peers
         self._outbox = outbox
         self._clock = clock
@@ -176,13 +218,11 @@ class Conversations:
         self.when_open(peer_id, opened.set_result, opened.set_exception)
         return await opened
 
-    def forget_all(self) -> list[str]:
-        """Drop everything in memory, because it is ahead of the disk; returns whose it was."""
-        forgotten = list(self._open)
-        for conversation in self._open.values():
-            if conversation.timer is not None:
-                conversation.timer.cancel()
-        self._open.clear()
+    def forget_all(self) -> list[Conversation]:
+        """Drop everything in memory, because it is not what the disk has; returns what it was."""
+        forgotten = list(self._open.values())
+        for conversation in forgotten:
+            self._retire(conversation.peer_id)
         return forgotten
 
     async def close(self) -> None:
@@ -205,14 +245,14 @@ class Conversations:
             callback(conversation)
 
     async def _read(self, peer_id: str) -> Conversation:
+        """Read behind everything that is on its way to the disk, for it may be this peer's."""
+        load = self._peers.load(peer_id)
+        select = self._outbox.select("direct", peer_id, _UNSETTLED)
+        stored, entries = await self._database.write(lambda c: (load(c), select(c)))
         conversation = Conversation(
-            await self._peers.load(peer_id),
-            self.behind,
-            use_one_time_prekeys=self._use_one_time_prekeys,
+            stored, self._peers, self.behind, use_one_time_prekeys=self._use_one_time_prekeys
         )
-        for entry in await self._outbox.entries(
-            "direct", peer_id, ("queued", "sending", "sent", "delivered")
-        ):
+        for entry in entries:
             self._take_up(conversation, entry)
         return conversation
 
@@ -238,8 +278,14 @@ class Conversations:
             return
         for peer_id, conversation in self._open.items():
             if conversation.idle:
-                del self._open[peer_id]
+                self._retire(peer_id)
                 return
+
+    def _retire(self, peer_id: str) -> None:
+        conversation = self._open.pop(peer_id)
+        conversation.retired = True
+        if conversation.timer is not None:
+            conversation.timer.cancel()
 
 
 def outgoing_of(message: Message) -> Outgoing:

@@ -18,6 +18,7 @@ from chatbot.client.exceptions import (
     ConnectionError,
     PermissionDeniedError,
     StorageError,
+    ValidationError,
     WhatsAppClientError,
 )
 from chatbot.client.models import Message
@@ -32,8 +33,11 @@ from .content import shown_image
 from .ports import Link, Observer, Refusable
 from .send_queue import ECHO_TIMEOUT
 
-MAX_HELD: Final = 1000
-"""Live frames of one group that wait behind its history."""
+MAX_HELD: Final = 10_000
+"""Live frames that wait behind the groups' histories; the rest is left to these."""
+
+MAX_HELD_SIZE: Final = 16 * 1024 * 1024
+"""Characters in them."""
 
 CLOCK_SLACK: Final = 60_000
 """How far (ms) the backend's clock may lag behind ours when a broadcast is looked up."""
@@ -69,6 +73,7 @@ class GroupMessages:
         link: Link,
         observer: Observer,
         clock: Callable[[], int],
+        on_behind: Callable[[str], None],
     ) -> None:
         self._me = me
         self._database = database
@@ -78,9 +83,11 @@ class GroupMessages:
         self._link = link
         self._observer = observer
         self._clock = clock
+        self._on_behind = on_behind
         self._outbound: dict[str, _Outbound] = {}
         self._waiters: dict[str, asyncio.Future[Message]] = {}
-        self._held: dict[str, deque[GroupMessageFrame]] | None = None
+        self._held: list[GroupMessageFrame] | None = []
+        self._held_size = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def joined(self) -> list[str]:
@@ -90,15 +97,14 @@ class GroupMessages:
     # ------------------------------------------------------------ receiving
 
     def hold(self) -> None:
-        """Let live frames wait until the histories have been read."""
-        self._held = {}
+        """Let live frames wait until the histories have been read, which hold these too."""
+        self._held, self._held_size = [], 0
 
     def release(self) -> None:
         """Handle what waited, and everything live from now on."""
-        held, self._held = self._held or {}, None
-        for frames in held.values():
-            for frame in frames:
-                self._take(frame)
+        held, self._held = self._held or [], None
+        for frame in held:
+            self._take(frame)
 
     def accept(self, frame: GroupMessageFrame) -> None:
         """Take a frame from the socket."""
@@ -107,36 +113,39 @@ class GroupMessages:
         elif self._held is None:
             self._take(frame)
         else:
-            held = self._held.setdefault(frame.group_id, deque(maxlen=MAX_HELD))
+            self._hold_back(self._held, frame)
+
+    def _hold_back(self, held: list[GroupMessageFrame], frame: GroupMessageFrame) -> None:
+        self._held_size += len(frame.content) + len(frame.image_data or "")
+        if len(held) < MAX_HELD and self._held_size <= MAX_HELD_SIZE:
             held.append(frame)
+        else:
+            self._on_behind(frame.group_id)
 
-    def missed(self, group_id: str, rows: Iterable[GroupHistoryRow]) -> None:
-        """Take what a history holds; system events and our own messages are not handed on."""
-        for row in rows:
-            if row.from_user != self._me and not row.system_event:
-                self._take(
-                    GroupMessageFrame(
-                        id=row.id,
-                        group_id=group_id,
-                        from_user=row.from_user,
-                        content=row.content,
-                        timestamp=row.timestamp,
-                        type=row.type,
-                        image_data=row.image_data,
-                        from_username=row.from_username,
-                    )
-                )
+    async def missed(self, group_id: str, rows: Iterable[GroupHistoryRow]) -> None:
+        """Take what a history holds; system events and our own messages are not handed on.
 
-    def _take(self, frame: GroupMessageFrame) -> None:
+        Returns once all of it is durable.
+        """
+        stored = [
+            self._take(_frame_of(row, group_id))
+            for row in rows
+            if row.from_user != self._me and not row.system_event
+        ]
+        await asyncio.gather(*stored)
+
+    def _take(self, frame: GroupMessageFrame) -> asyncio.Future[int | None]:
         message = _received(frame)
         durable = self._database.submit(
             self._messages.receive(message, frame.group_id, self._clock())
         )
         durable.add_done_callback(partial(self._stored, message))
+        return durable
 
     def _stored(self, message: Message, durable: asyncio.Future[int | None]) -> None:
         if (error := durable.exception()) is not None:
-            logger.error("a group message could not be stored: %s", error)
+            logger.error("a group message is left to its history: %s", error)
+            self._on_behind(message.group_id or "")
             return
         seq = durable.result()
         if seq is not None:
@@ -167,6 +176,29 @@ class GroupMessages:
             raise
         finally:
             self._waiters.pop(message.id, None)
+
+    async def post(self, message: Message, *, expires_at: int) -> None:
+        """Queue a message durably; it is sent as soon as that is possible."""
+        enqueue = self._outbox.enqueue(message, now=self._clock(), expires_at=expires_at)
+        if await self._database.write(enqueue):
+            self.submit(message)
+
+    def withdraw_all(self, group_id: str) -> None:
+        """Take back what has not left yet."""
+        outbound = self._outbound.get(group_id)
+        while outbound is not None and len(outbound.queue) > (outbound.sent_at is not None):
+            message = outbound.queue.pop()
+            waiter = self._waiters.get(message.id)
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(ConnectionError("the message was taken back"))
+
+    def cancel(self, message: Message) -> None:
+        """Do not send a message that was given up."""
+        outbound = self._outbound.get(message.group_id or "")
+        if outbound is not None:
+            first = list(outbound.queue)[: outbound.sent_at is not None]
+            rest = list(outbound.queue)[len(first) :]
+            outbound.queue = deque(first + [queued for queued in rest if queued.id != message.id])
 
     def submit(self, message: Message) -> None:
         """Send what is in the outbox already."""
@@ -202,16 +234,13 @@ class GroupMessages:
     def in_flight(self, *, images_only: bool = False) -> Refusable | None:
         """The message that the backend has had longest without broadcasting it."""
         flying = [
-            (outbound.sent_at, outbound)
+            Refusable(outbound.sent_at, partial(self._refused, outbound))
             for outbound in self._outbound.values()
             if outbound.sent_at is not None
             and outbound.queue
             and (outbound.queue[0].image is not None or not images_only)
         ]
-        if not flying:
-            return None
-        sent_at, outbound = min(flying, key=lambda found: found[0])
-        return Refusable(sent_at, partial(self._refused, outbound))
+        return min(flying, key=lambda flight: flight.sent_at, default=None)
 
     def _refused(self, outbound: _Outbound, error: PermissionDeniedError) -> None:
         message = outbound.queue.popleft()
@@ -310,6 +339,10 @@ class GroupMessages:
         message = outbound.queue[0]
         try:
             rows = await self._rest.group_history(group_id)
+        except (PermissionDeniedError, ValidationError) as error:
+            if outbound.sent_at == sent_at:
+                self._refused(outbound, PermissionDeniedError(str(error)))  # we are not in it
+            return
         except WhatsAppClientError as error:
             logger.warning("the history of group %s cannot be read: %s", group_id, error)
             outbound.timer = asyncio.get_running_loop().call_later(
@@ -341,6 +374,19 @@ class GroupMessages:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
+
+
+def _frame_of(row: GroupHistoryRow, group_id: str) -> GroupMessageFrame:
+    return GroupMessageFrame(
+        id=row.id,
+        group_id=group_id,
+        from_user=row.from_user,
+        content=row.content,
+        timestamp=row.timestamp,
+        type=row.type,
+        image_data=row.image_data,
+        from_username=row.from_username,
+    )
 
 
 def _received(frame: GroupMessageFrame) -> Message:

@@ -1,8 +1,8 @@
 """Message ids of our own making, which we recognise later and nobody else can foresee.
 
-An id looks like a UUID: ten bytes of nonce and six of HMAC over them, under a secret that follows
-from the identity seed. So an id of ours in the history that the storage does not know proves that
-the disk was rolled back (PROTOCOL.md 4.3), and a backend cannot make one up to claim it.
+An id looks like a UUID: ten bytes of nonce and six of HMAC over them, under a secret of this very
+storage and all its copies. So an id of ours in the history that the storage does not know proves
+that it is an old copy (PROTOCOL.md 4.3), and a backend cannot make one up to claim it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _NONCE_BYTES: Final = 10
 
 
 class MessageIds:
-    """Makes and recognises the ids of one account.
+    """Makes and recognises the ids of one account's storage.
 
     Args:
-        secret: 32 bytes that only this account knows.
+        secret: 32 bytes that only this storage and its copies know.
     """
 
     __slots__ = ("_random", "_secret")
@@ -39,7 +39,7 @@ class MessageIds:
         return self._with_tag(self._mac(b"step" + text.encode())[:_NONCE_BYTES])
 
     def is_ours(self, message_id: str) -> bool:
-        """Whether this account made the id, on whatever machine."""
+        """Whether this storage made the id, or a copy of it."""
         try:
             raw = UUID(message_id).bytes
         except ValueError:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from chatbot import wire
-from chatbot.client.crypto.kdf import hkdf
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.session import Session
 from chatbot.client.crypto.session_manager import SESSION_TIMEOUT
 from chatbot.client.crypto.vault import Vault
-from chatbot.client.exceptions import PermissionDeniedError, StorageError
+from chatbot.client.exceptions import (
+    PermissionDeniedError,
+    SessionNotFoundError,
+    StorageError,
+    ValidationError,
+)
 from chatbot.client.models import Message
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
@@ -32,7 +38,7 @@ from .group_messages import GroupMessages
 from .identities import Identities, IdentityPolicy
 from .message_ids import MessageIds
 from .ports import Link, Observer, Refusable
-from .presence import Presence, TypingTimers
+from .presence import OwnTyping, Presence, TypingTimers
 from .receiving import Receiver
 from .sending import Sender
 
@@ -93,8 +99,8 @@ class Messenger:
         observer: Observer,
         clock: Callable[[], int],
         options: MessagingOptions,
-        on_one_time_prekey_used: Callable[[int], None],
-        on_rollback: Callable[[], None],
+        on_session_opened: Callable[[int | None], None],
+        on_rollback: Callable[[int], None],
     ) -> None:
         self.me = me
         self.database = database
@@ -104,33 +110,30 @@ class Messenger:
         self._observer = observer
         self._clock = clock
         self._lost_at = 0
-        self._identity = identity = key_ring.identity
-        self.ids = MessageIds(
-            hkdf(identity.seed, salt=bytes(32), info=b"chatbot message ids", length=32)
-        )
+        self._key_ring = key_ring
+        self.ids = MessageIds(vault.derive("message ids"))
         self.messages = MessageStorage(database, vault)
         self.outbox = OutboxStorage(database, self.messages, me=me)
         self.watermarks = WatermarkStorage(database)
         self.peers = PeerStorage(database, vault, session_timeout=options.session_timeout)
         self.presence = Presence(observer.presence)
         self._typing = TypingTimers(self._typing_ended)
+        self._own_typing = OwnTyping(link)
         self.conversations = Conversations(
+            database,
             self.peers,
             self.outbox,
             clock=clock,
             use_one_time_prekeys=options.use_one_time_prekeys,
         )
-        self.compose = Composer(
-            me=me, ids=self.ids, conversations=self.conversations, clock=clock
-        )
+        self.compose = Composer(me=me, ids=self.ids, conversations=self.conversations, clock=clock)
         self.identities = Identities(
-            rest, observer, policy=options.identity_policy, on_change=self._identity_changed
+            rest, observer, policy=options.identity_policy, save=self._save_identity
         )
         self.sender = Sender(
             me=me,
-            identity=identity,
+            key_ring=key_ring,
             database=database,
-            peers=self.peers,
             messages=self.messages,
             outbox=self.outbox,
             conversations=self.conversations,
@@ -139,12 +142,12 @@ class Messenger:
             link=link,
             observer=observer,
             clock=clock,
+            is_online=self.presence.is_online,
         )
         self.receiver = Receiver(
             me=me,
             key_ring=key_ring,
             database=database,
-            peers=self.peers,
             messages=self.messages,
             conversations=self.conversations,
             identities=self.identities,
@@ -153,7 +156,8 @@ class Messenger:
             observer=observer,
             clock=clock,
             on_behind=self._behind,
-            on_one_time_prekey_used=on_one_time_prekey_used,
+            on_missed=self._missed,
+            on_session_opened=on_session_opened,
             heal=self._heal,
         )
         self.groups = GroupMessages(
@@ -165,6 +169,7 @@ class Messenger:
             link=link,
             observer=observer,
             clock=clock,
+            on_behind=self._group_behind,
         )
         self.catch_up = CatchUp(
             me=me,
@@ -186,13 +191,10 @@ class Messenger:
 
     # ------------------------------------------------------------ the connection
 
-    async def connected(self) -> None:
-        """The socket is up and hears: take up what was on its way, read what was missed."""
+    def connected(self) -> None:
+        """The socket is up and hears: read what was missed, go on with what was on its way."""
         sweep = not self._lost_at or self._clock() - self._lost_at > SWEEP_AFTER
-        self.groups.hold()
         self.catch_up.connected(sweep=sweep)
-        await self.sender.connected()
-        await self.groups.connected()
 
     def disconnected(self) -> None:
         """The socket is gone."""
@@ -202,6 +204,12 @@ class Messenger:
         self.groups.disconnected()
         self.presence.clear()
         self._typing.clear()
+        self._own_typing.clear()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """No session goes on: what was loaded with one is forgotten, and what is older (ms) too."""
+        self.catch_up.epoch = epoch
+        self.receiver.forget(self.conversations.forget_all())
 
     async def close(self) -> None:
         """Stop everything; what is not finished is on the disk and goes on next time."""
@@ -212,6 +220,7 @@ class Messenger:
         await self.groups.close()
         await self.conversations.close()
         self._typing.clear()
+        self._own_typing.clear()
 
     # ------------------------------------------------------------ frames
 
@@ -327,6 +336,14 @@ class Messenger:
         if self._link.connected:
             self.catch_up.due(peer_id)
 
+    def _missed(self, peer_id: str) -> None:
+        if self._link.connected:
+            self.catch_up.missed(peer_id)
+
+    def _group_behind(self, group_id: str) -> None:
+        if self._link.connected:
+            self.catch_up.group_missed(group_id)
+
     def _heal(self, conversation: Conversation) -> None:
         """4.2.9: answer an undecryptable message at once, with an `x3dh`."""
         now = self._clock()
@@ -347,44 +364,102 @@ class Messenger:
         Raises:
             SessionNotFoundError: there is no such user, or it has published no keys.
         """
+        async with self._undisturbed(peer_id) as conversation:
+            bundle = await self.identities.bundle(conversation)
+            session, _ = conversation.record.establish(
+                self._key_ring.identity, bundle, self._clock()
+            )
+            await self.database.write(conversation.save(self._clock()))
+            return session
+
+    async def adopt(self, peer_id: str, session: Session) -> None:
+        """Go on in a session that was led elsewhere until now.
+
+        Raises:
+            ValidationError: it is with an identity that the peer no longer has, or known already.
+            SessionNotFoundError: there is no such user, or it has published no keys.
+            IdentityError: the peer's identity changed and is not accepted.
+        """
+        async with self._undisturbed(peer_id) as conversation:
+            bundle = await self.identities.bundle(conversation)
+            if session.remote_identity_key != bundle.identity_key:
+                raise ValidationError(f"{peer_id} has another identity than in this session")
+            if session.id in conversation.record.sessions:
+                raise ValidationError("this session was imported before; it must not go back")
+            conversation.record.adopt(session, self._clock())
+            await self.database.write(conversation.save(self._clock()))
+
+    @asynccontextmanager
+    async def _undisturbed(self, peer_id: str) -> AsyncIterator[Conversation]:
+        """A conversation in which nothing else is handled meanwhile."""
         conversation = await self.conversations.open(peer_id)
-        bundle = await self.identities.bundle(conversation)
-        session, _ = conversation.record.establish(self._identity, bundle, self._clock())
-        await self.database.write(
-            self.peers.save(conversation.record, conversation.identity_state, self._clock())
-        )
-        return session
+        try:
+            async with conversation.exclusive:
+                yield conversation
+        finally:
+            self.receiver.drain(conversation)
 
     def text(self, to: str, content: str, *, message_id: str | None = None) -> Message:
         """A text message of ours to one peer, ready to be sent."""
         return self.compose.text(to, content, message_id=message_id)
 
-    def _identity_changed(self, conversation: Conversation) -> None:
-        """What was verified was the old key."""
-        unverify = self.peers.unverify(conversation.peer_id)
-        save = self.peers.save(conversation.record, conversation.identity_state, self._clock())
+    def _save_identity(self, conversation: Conversation, *, replaced: bool) -> asyncio.Future[None]:
+        """Make durable what was decided; what was verified was the old key."""
+        peer_id, state = conversation.peer_id, conversation.identity_state
+        save = conversation.save(self._clock())
+        settle = self.peers.settle_identity(peer_id, state, conversation.pending_identity)
+        unverify = self.peers.unverify(peer_id)
 
         def unit(connection: Any) -> None:
             save(connection)
-            unverify(connection)
+            settle(connection)
+            if replaced:
+                unverify(connection)
 
-        self.database.submit(unit).add_done_callback(lambda done: done.exception())
+        saved = self.database.submit(unit)
+        saved.add_done_callback(lambda done: done.exception())
+        return saved
+
+    async def accept_identity(self, conversation: Conversation, identity_key: bytes) -> None:
+        """Accept an identity (32 bytes) that is held back, and go on with what waited for it.
+
+        Raises:
+            IdentityError: it is not the one that is held back now.
+        """
+        await self.identities.accept(conversation, identity_key)
+        self._behind(conversation.peer_id)
+        self.sender.pump(conversation)
+
+    async def pin(self, conversation: Conversation) -> bytes:
+        """The peer's identity key (32 bytes); the published one is pinned where none is yet.
+
+        Raises:
+            SessionNotFoundError: there is no such user, or it has published no keys.
+            ConnectionError: the backend cannot be reached.
+        """
+        if conversation.record.identity_key is None:
+            await self.identities.bundle(conversation)
+            await self._save_identity(conversation, replaced=False)
+        if conversation.record.identity_key is None:
+            raise SessionNotFoundError(f"{conversation.peer_id} has published no keys")
+        return conversation.record.identity_key
 
     def _storage_failed(self, error: StorageError) -> None:
         """Memory is ahead of the disk: forget it, and read again what was lost with it."""
         logger.error("the storage failed: %s", error)
-        for peer_id in self.conversations.forget_all():
-            self._behind(peer_id)
+        self.receiver.forget(self.conversations.forget_all())
+        if self._link.connected:
+            self.catch_up.recover()
+
+    async def withdraw_all(self, conversation_id: str) -> None:
+        """Take back what has not left yet in a conversation: of a peer, or of a group."""
+        self.groups.withdraw_all(conversation_id)
+        self.sender.withdraw_all(await self.conversations.open(conversation_id))
 
     def typing(self, to: str, *, typing: bool, group_id: str | None = None) -> None:
-        """Tell a peer or a group that we are typing, or have stopped.
+        """Tell a peer or a group that we are typing, or have stopped; after 5 s we have anyway.
 
         Raises:
             ConnectionError: not connected.
         """
-        if group_id is not None:
-            self._link.send_nowait(
-                "group_typing", wire.GroupTypingFrame(group_id=group_id, typing=typing)
-            )
-        else:
-            self._link.send_nowait("typing", wire.TypingFrame(to=to, typing=typing))
+        self._own_typing.tell(to, typing=typing, group_id=group_id)

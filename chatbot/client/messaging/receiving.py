@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -25,12 +25,12 @@ from chatbot.client.exceptions import (
     ConnectionError,
     DecryptionError,
     SessionNotFoundError,
+    StorageError,
     WhatsAppClientError,
 )
 from chatbot.client.models import Image, Message
 from chatbot.client.storage.database import Database
-from chatbot.client.storage.message_storage import DELIVERED, InboxEntry, MessageStorage
-from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.client.storage.message_storage import DELIVERED, REPORTED, InboxEntry, MessageStorage
 from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame, StatusFrame
 
 from .content import decode_image, decode_text, shown_image
@@ -41,6 +41,9 @@ from .sending import Sender
 
 MAX_INBOUND: Final = 1000
 """Frames of one conversation that wait in memory; the rest is left to its history."""
+
+MAX_WAITING_SIZE: Final = 32 * 1024 * 1024
+"""Characters in all frames that wait."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +61,6 @@ class Receiver:
         me: str,
         key_ring: KeyRing,
         database: Database,
-        peers: PeerStorage,
         messages: MessageStorage,
         conversations: Conversations,
         identities: Identities,
@@ -67,13 +69,13 @@ class Receiver:
         observer: Observer,
         clock: Callable[[], int],
         on_behind: Callable[[str], None],
-        on_one_time_prekey_used: Callable[[int], None],
+        on_missed: Callable[[str], None],
+        on_session_opened: Callable[[int | None], None],
         heal: Callable[[Conversation], None],
     ) -> None:
         self._me = me
         self._key_ring = key_ring
         self._database = database
-        self._peers = peers
         self._messages = messages
         self._conversations = conversations
         self._identities = identities
@@ -82,7 +84,9 @@ class Receiver:
         self._observer = observer
         self._clock = clock
         self._on_behind = on_behind
-        self._on_one_time_prekey_used = on_one_time_prekey_used
+        self._on_missed = on_missed
+        self._waiting_size = 0
+        self._on_session_opened = on_session_opened
         self._heal = heal
         self._tasks: set[asyncio.Task[None]] = set()
         self.undecryptable: Counter[str] = Counter()
@@ -91,14 +95,38 @@ class Receiver:
 
     def accept(self, frame: MessageFrame) -> None:
         """Take a frame from the socket; called by the reader, so it never waits."""
-        self._conversations.when_open(frame.from_, lambda c: self._arrive(c, frame))
+        if self._waiting_size + _size(frame) > MAX_WAITING_SIZE:
+            self._on_behind(frame.from_)
+            return
+        self._waiting_size += _size(frame)
+        self._conversations.when_open(
+            frame.from_, partial(self._arrive, frame), partial(self._leave, frame)
+        )
 
-    def _arrive(self, conversation: Conversation, frame: MessageFrame) -> None:
+    def _arrive(self, frame: MessageFrame, conversation: Conversation) -> None:
         if len(conversation.inbound) >= MAX_INBOUND:
-            self._on_behind(conversation.peer_id)
+            self._leave(frame)
             return
         conversation.inbound.append(frame)
         self.drain(conversation)
+
+    def _leave(self, frame: MessageFrame, error: StorageError | None = None) -> None:
+        """Leave a frame to its history."""
+        if error is not None:
+            logger.error("the conversation with %s cannot be loaded: %s", frame.from_, error)
+        self._waiting_size -= _size(frame)
+        self._on_behind(frame.from_)
+
+    def forget(self, conversations: Iterable[Conversation]) -> None:
+        """Leave to their histories what waits in conversations that are forgotten."""
+        for conversation in conversations:
+            while conversation.inbound:
+                self._take_front(conversation)
+
+    def _take_front(self, conversation: Conversation) -> MessageFrame:
+        frame = conversation.inbound.popleft()
+        self._waiting_size -= _size(frame)
+        return frame
 
     def drain(self, conversation: Conversation) -> None:
         """Handle what waits in a conversation, as far as that needs no waiting."""
@@ -106,7 +134,7 @@ class Receiver:
             if conversation.exclusive.locked():
                 return
             if self._receive(conversation, conversation.inbound[0]):
-                conversation.inbound.popleft()
+                self._take_front(conversation)
             else:
                 conversation.stuck = True
                 self._spawn(self._receive_slowly(conversation))
@@ -115,8 +143,10 @@ class Receiver:
         """Handle the frame in front, which needs the backend or the storage; then go on."""
         try:
             async with conversation.exclusive:
-                frame = conversation.inbound.popleft()
-                if not await self.receive(conversation, frame):
+                if not conversation.inbound:
+                    return  # forgotten meanwhile
+                handled = await self.receive(conversation, self._take_front(conversation))
+                if not handled and conversation.pending_identity is None:
                     self._on_behind(conversation.peer_id)
         finally:
             conversation.stuck = False
@@ -124,31 +154,42 @@ class Receiver:
 
     # ------------------------------------------------------------ one frame
 
-    async def receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
+    async def receive(
+        self, conversation: Conversation, frame: MessageFrame, *, live: bool = True
+    ) -> bool:
         """Handle one frame, whatever it takes. Never raises for what the frame holds.
+
+        Args:
+            conversation: the sender's; its `exclusive` is held.
+            frame: what came.
+            live: whether it came now, and not out of a history that may be read again and again.
 
         Returns:
             False if it is left to its history, to be handled later.
         """
+        if conversation.retired:
+            return False
         try:
-            self._decrypt_and_store(conversation, frame)
+            self._decrypt_and_store(conversation, frame, live=live)
         except IdentityUnknownError as error:
-            return await self._receive_from_stranger(conversation, frame, error)
+            return await self._receive_from_stranger(conversation, frame, error, live=live)
         except BudgetExhaustedError:
             return False
         except DecryptionError as error:
-            await self._report(conversation, frame, error)
+            await self._report(conversation, frame, error, live=live)
         return True
 
     def _receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
         """Handle a frame that needs no waiting; False if it does, with nothing changed."""
         try:
-            self._decrypt_and_store(conversation, frame)
+            self._decrypt_and_store(conversation, frame, live=True)
         except DecryptionError:
             return False
         return True
 
-    def _decrypt_and_store(self, conversation: Conversation, frame: MessageFrame) -> None:
+    def _decrypt_and_store(
+        self, conversation: Conversation, frame: MessageFrame, *, live: bool
+    ) -> None:
         encrypted = bool(frame.encrypted) or frame.content.startswith(E2EE_PREFIX)
         if not encrypted:
             self._store(conversation, self._plain_message(frame), None)
@@ -164,10 +205,17 @@ class Receiver:
             self._store(conversation, message, received)
         if received.opened:
             conversation.queue.peer_started_afresh(self._clock(), received.session_id)
+        if received.gap and live:
+            self._on_missed(conversation.peer_id)
         self._sender.pump(conversation)
 
     async def _receive_from_stranger(
-        self, conversation: Conversation, frame: MessageFrame, unknown: IdentityUnknownError
+        self,
+        conversation: Conversation,
+        frame: MessageFrame,
+        unknown: IdentityUnknownError,
+        *,
+        live: bool,
     ) -> bool:
         try:
             believed = await self._identities.resolve(conversation, unknown.identity_key)
@@ -177,25 +225,32 @@ class Receiver:
             logger.warning("a message waits: its sender's identity is not settled: %s", error)
             return False
         if believed:
-            return await self.receive(conversation, frame)
+            return await self.receive(conversation, frame, live=live)
         conversation.record.charge_rejected_identity(self._clock())
-        await self._report(conversation, frame, unknown)
+        await self._report(conversation, frame, unknown, live=live)
         return True
 
     async def _report(
-        self, conversation: Conversation, frame: MessageFrame, error: DecryptionError
+        self,
+        conversation: Conversation,
+        frame: MessageFrame,
+        error: DecryptionError,
+        *,
+        live: bool,
     ) -> None:
         """4.1.8, 4.2.9: an undecryptable message becomes an event, and is healed at once.
 
         Whether it is only a duplicate is asked behind all that is on its way to the disk.
         """
-        if await self._save_report(conversation, frame, error) == DELIVERED:
+        state = await self._save_report(conversation, frame, error)
+        if state == DELIVERED or (state == REPORTED and not live):
             return
         conversation.record.unconfirm()
         conversation.queue.peer_started_afresh(self._clock())
-        save = self._peers.save(conversation.record, conversation.identity_state, self._clock())
-        await self._database.write(save)
+        await self._database.write(conversation.save(self._clock()))
         self._heal(conversation)
+        if live:
+            self._on_missed(conversation.peer_id)
         self._sender.pump(conversation)
 
     def _save_report(
@@ -203,7 +258,7 @@ class Receiver:
     ) -> asyncio.Future[int | None]:
         """Make durable what an unreadable message changed; tell of it once it is."""
         now = self._clock()
-        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        save = conversation.save(now)
         report = self._messages.report(frame.from_, frame.id, now)
 
         def unit(connection: Any) -> int | None:
@@ -252,7 +307,7 @@ class Receiver:
         self, conversation: Conversation, message: Message, received: Received | None
     ) -> None:
         now = self._clock()
-        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        save = conversation.save(now)
         receive = self._messages.receive(message, conversation.peer_id, now)
 
         def unit(connection: Any) -> int | None:
@@ -269,8 +324,8 @@ class Receiver:
             logger.error("a message could not be stored, and is left to its history: %s", error)
             self._on_behind(message.from_user)
             return
-        if received is not None and received.used_one_time_prekey is not None:
-            self._on_one_time_prekey_used(received.used_one_time_prekey)
+        if received is not None and received.opened:
+            self._on_session_opened(received.used_one_time_prekey)
         seq = durable.result()
         if seq is None:
             return
@@ -298,6 +353,10 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
+
+
+def _size(frame: MessageFrame) -> int:
+    return len(frame.content) + len(frame.image_data or "")
 
 
 def _log_failure(done: asyncio.Task[None]) -> None:

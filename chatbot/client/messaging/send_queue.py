@@ -155,9 +155,14 @@ class SendQueue:
             return None
         if session is not None:
             return self._transmit_bare(outgoing, now, random)
-        if self.bundle is None or not 0 <= now - self._bundle_at < BUNDLE_LIFETIME:
+        bundle = self.bundle
+        if bundle is None or not self._is_current(bundle, now):
             return self._fetch()
-        return self._transmit_opening(outgoing, self.bundle, identity, now, random)
+        return self._transmit_opening(outgoing, bundle, identity, now, random)
+
+    def _is_current(self, bundle: PrekeyBundle, now: int) -> bool:
+        fresh = 0 <= now - self._bundle_at < BUNDLE_LIFETIME
+        return fresh and bundle.identity_key == self._record.identity_key
 
     def wake_at(self) -> int | None:
         """When (ms) to call `next_action` again though nothing has happened."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from chatbot.client.crypto.identity import Identity
+from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import encode_content
 from chatbot.client.exceptions import (
     ConnectionError,
@@ -22,8 +22,7 @@ from chatbot.client.models import Message, MessageStatus
 from chatbot.client.storage.batch import Unit
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
-from chatbot.client.storage.outbox_storage import OutboxStorage
-from chatbot.client.storage.peer_storage import PeerStorage
+from chatbot.client.storage.outbox_storage import OutboxState, OutboxStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import MessageFrame, SendFrame
 
@@ -46,15 +45,15 @@ class Sender:
     Args:
         me: our own user id.
         clock: ms since the epoch.
+        is_online: whether the backend has said that a peer is there.
     """
 
     def __init__(
         self,
         *,
         me: str,
-        identity: Identity,
+        key_ring: KeyRing,
         database: Database,
-        peers: PeerStorage,
         messages: MessageStorage,
         outbox: OutboxStorage,
         conversations: Conversations,
@@ -63,11 +62,11 @@ class Sender:
         link: Link,
         observer: Observer,
         clock: Callable[[], int],
+        is_online: Callable[[str], bool],
     ) -> None:
         self._me = me
-        self._identity = identity
+        self._key_ring = key_ring
         self._database = database
-        self._peers = peers
         self._messages = messages
         self._outbox = outbox
         self._conversations = conversations
@@ -76,6 +75,7 @@ class Sender:
         self._link = link
         self._observer = observer
         self._clock = clock
+        self._is_online = is_online
         self._waiters: dict[str, asyncio.Future[MessageStatus]] = {}
         self._unwanted: set[str] = set()
         self._offline: set[str] = set()
@@ -131,7 +131,7 @@ class Sender:
             await self.post([message], expires_at=expires_at)
             done, _ = await asyncio.wait({waiter}, timeout=ECHO_TIMEOUT / 1000)
             if not done:
-                self._take_back(message)
+                await self._take_back(message)
                 return message
             return replace(message, status=waiter.result())
         except (ConnectionError, SessionNotFoundError, PermissionDeniedError):
@@ -140,10 +140,10 @@ class Sender:
         finally:
             self._waiters.pop(message.id, None)
 
-    def _take_back(self, message: Message) -> None:
+    async def _take_back(self, message: Message) -> None:
         """Nobody waits any longer: a message that never reached the socket is not sent later."""
-        conversation = self._conversations.cached(message.to_user)
-        if conversation is None or conversation.queue.cancel(message.id):
+        conversation = await self._conversations.open(message.to_user)
+        if conversation.queue.cancel(message.id):
             raise ConnectionError("the message did not reach the backend in time, and is not kept")
 
     def _posted(
@@ -154,7 +154,8 @@ class Sender:
         written: asyncio.Future[tuple[list[bool], T | None]],
     ) -> None:
         if error := written.exception():
-            self._unwanted.update(message.id for message in early)
+            for message in early:
+                self._drop(message)
             if not result.cancelled():
                 result.set_exception(error)
             return
@@ -163,9 +164,15 @@ class Sender:
             if message not in early and is_fresh:
                 self.submit(message)
             elif message in early and not is_fresh:
-                self._unwanted.add(message.id)
+                self._drop(message)
         if not result.cancelled():
             result.set_result(also)
+
+    def _drop(self, message: Message) -> None:
+        """Do not send what was handed on early and is not in the outbox after all."""
+        conversation = self._conversations.cached(message.to_user)
+        if conversation is not None and not conversation.queue.cancel(message.id):
+            self._unwanted.add(message.id)  # on its way to the socket right behind
 
     def submit(self, message: Message) -> None:
         """Send what is in the outbox already."""
@@ -182,7 +189,7 @@ class Sender:
         """Do whatever the conversation's send queue asks for now."""
         if not self._link.connected or conversation.behind:
             return
-        while action := conversation.queue.next_action(self._clock(), self._identity):
+        while action := conversation.queue.next_action(self._clock(), self._key_ring.identity):
             match action:
                 case Transmit():
                     self._transmit(conversation, action)
@@ -198,7 +205,7 @@ class Sender:
         note = self._outbox.transmitted(
             outgoing.id, session_id=action.session_id or None, carries_x3dh=carries_x3dh, now=now
         )
-        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        save = conversation.save(now)
         frame = SendFrame(
             to=conversation.peer_id,
             content=outgoing.plaintext.decode() if message is None else encode_content(message),
@@ -219,10 +226,11 @@ class Sender:
         self, conversation: Conversation, frame: SendFrame, durable: asyncio.Future[None]
     ) -> None:
         message_id = str(frame.message_id)
+        unwanted = message_id in self._unwanted
+        self._unwanted.discard(message_id)
         if durable.exception() is not None:
             return  # the database's failure listener starts the conversation anew
-        if message_id in self._unwanted:
-            self._unwanted.discard(message_id)
+        if unwanted:
             conversation.queue.withdraw(message_id, self._clock())
             return
         try:
@@ -249,9 +257,7 @@ class Sender:
     async def _fail(self, conversation: Conversation, error: SessionNotFoundError) -> None:
         """Nobody is there to send to: say so to whoever asked, and keep the rows for the report."""
         for outgoing in conversation.queue.recall():
-            if waiter := self._waiters.get(outgoing.id):
-                waiter.set_exception(error)
-            else:
+            if not self._tell_waiter(outgoing.id, error):
                 await self._settle_failed(outgoing.id, error)
 
     async def _settle_failed(self, message_id: str, error: WhatsAppClientError) -> None:
@@ -260,51 +266,58 @@ class Sender:
         if message is not None:
             self._observer.failed(message, error)
 
+    def withdraw_all(self, conversation: Conversation) -> None:
+        """Take back what has not left yet."""
+        for outgoing in conversation.queue.recall():
+            self._tell_waiter(outgoing.id, ConnectionError("the message was taken back"))
+
     def image_in_flight(self) -> Refusable | None:
         """The picture that the backend has had longest without echoing it."""
         flying = [
-            (flight.sent_at, conversation, flight.outgoing.id)
+            Refusable(flight.sent_at, partial(self._refused, conversation, flight.outgoing.id))
             for conversation in self._conversations
             if (flight := conversation.queue.image_in_flight()) is not None
         ]
-        if not flying:
-            return None
-        sent_at, conversation, message_id = min(flying, key=lambda found: found[0])
-        return Refusable(sent_at, partial(self._refused, conversation, message_id))
+        return min(flying, key=lambda flight: flight.sent_at, default=None)
 
     def _refused(
         self, conversation: Conversation, message_id: str, error: PermissionDeniedError
     ) -> None:
         conversation.queue.withdraw(message_id, self._clock())
-        waiter = self._waiters.get(message_id)
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-        else:
+        if not self._tell_waiter(message_id, error):
             self._spawn(self._settle_failed(message_id, error))
         self.pump(conversation)
 
     def _give_up(self, message_id: str, error: ConnectionError, conversation: Conversation) -> None:
-        waiter = self._waiters.get(message_id)
-        if waiter is not None and not waiter.done():
+        if self._tell_waiter(message_id, error):
             conversation.queue.withdraw(message_id, self._clock())
-            waiter.set_exception(error)
+
+    def _tell_waiter(self, message_id: str, error: WhatsAppClientError) -> bool:
+        """Fail whoever waits for a message; False if nobody does."""
+        waiter = self._waiters.get(message_id)
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_exception(error)
+        return True
 
     # ------------------------------------------------------------ what became of it
 
     def echoed(self, frame: MessageFrame) -> None:
         """The backend returned one of our own messages with its status."""
-        self._conversations.when_open(
-            frame.to, lambda conversation: self._settle(conversation, frame.id, frame.status)
-        )
+        conversation = self._conversations.cached(frame.to)
+        if conversation is not None:
+            self._settle(conversation, frame.id, frame.status)
 
     def _settle(self, conversation: Conversation, message_id: str, status: str) -> None:
         now, delivered = self._clock(), status != "sent"
         flight = conversation.queue.echoed(message_id, now, delivered=delivered)
+        if flight is None:
+            return  # nobody waits for it: it was settled before, or is not ours at all
         self._record_status(conversation, message_id, "delivered" if delivered else "sent", now)
         if not delivered:
             self._offline.add(conversation.peer_id)
-            if flight is not None and conversation.online_at > flight.sent_at:
-                self._send_again(conversation)
+            if conversation.online_at > flight.sent_at:
+                self._send_again(conversation.peer_id)
         self.pump(conversation)
 
     def _record_status(
@@ -312,7 +325,7 @@ class Sender:
     ) -> None:
         settle = self._outbox.settle(message_id, "delivered" if status != "sent" else "sent")
         advance = self._messages.advance_status(self._me, message_id, status)
-        save = self._peers.save(conversation.record, conversation.identity_state, now)
+        save = conversation.save(now)
 
         def unit(connection: Any) -> bool:
             save(connection)
@@ -359,14 +372,16 @@ class Sender:
 
     async def connected(self) -> None:
         """Take up everything that was on its way when the last connection ended."""
-        for kind, peer_id in await self._outbox.recipients(("queued", "sending")):
-            if kind == "direct":
-                self._conversations.when_open(peer_id, self.pump)
-        self._offline.update(
-            peer_id
-            for kind, peer_id in await self._outbox.recipients(("sent",))
-            if kind == "direct"
-        )
+        for peer_id in await self._recipients("queued", "sending"):
+            self._conversations.when_open(peer_id, self.pump)
+        offline = await self._recipients("sent")
+        self._offline.update(offline)
+        for peer_id in offline:
+            if self._is_online(peer_id):  # it came while nobody here knew that something waits
+                self._send_again(peer_id)
+
+    async def _recipients(self, *states: OutboxState) -> list[str]:
+        return [p for kind, p in await self._outbox.recipients(states) if kind == "direct"]
 
     def disconnected(self) -> None:
         """The socket is gone: what it took and nobody echoed is ambiguous now."""
@@ -380,21 +395,32 @@ class Sender:
             conversation.online_at = self._clock()
             conversation.queue.drop_bundle()
         if peer_id in self._offline:
-            self._conversations.when_open(peer_id, self._send_again)
+            self._send_again(peer_id)
 
-    def _send_again(self, conversation: Conversation) -> None:
-        conversation.online_at = self._clock()
-        self._offline.discard(conversation.peer_id)
-        self._spawn(self._requeue(conversation))
+    def _send_again(self, peer_id: str) -> None:
+        self._offline.discard(peer_id)
+        self._spawn(self._requeue(peer_id))
 
-    async def _requeue(self, conversation: Conversation) -> None:
+    async def _requeue(self, peer_id: str) -> None:
+        entries = await self._outbox.entries("direct", peer_id, ("sent",))
+        conversation = await self._conversations.open(peer_id)
         now = self._clock()
-        for entry in await self._outbox.entries("direct", conversation.peer_id, ("sent",)):
+        for entry in entries:
             if entry.expires_at > now:
                 outgoing = outgoing_of(entry.message)
                 outgoing.opens_session = True
                 conversation.queue.submit(outgoing)
         self.pump(conversation)
+
+    async def give_up_old(self) -> list[Message]:
+        """Give up what has waited too long, and say so; returns it."""
+        expired = await self._database.write(self._outbox.expire(self._clock()))
+        for message in expired:
+            conversation = self._conversations.cached(message.to_user)
+            if conversation is not None:
+                conversation.queue.cancel(message.id)
+            self._observer.failed(message, ConnectionError("it could not be delivered in time"))
+        return expired
 
     # ------------------------------------------------------------ upkeep
 
@@ -429,7 +455,7 @@ class Sender:
     def _purge(self) -> None:
         self._purge_timer = None
         now = self._clock()
-        self._database.submit(self._outbox.purge(now - RESEND_WINDOW, now)).add_done_callback(
+        self._database.submit(self._outbox.purge(now - RESEND_WINDOW)).add_done_callback(
             _log_failure
         )
 

@@ -17,7 +17,8 @@ _LATEST: Final = """
 WITH RECURSIVE conversations (id) AS (
     SELECT min(peer_id) FROM messages
     UNION ALL
-    SELECT (SELECT min(peer_id) FROM messages WHERE peer_id > id) FROM conversations
+    SELECT (SELECT min(peer_id) FROM messages WHERE peer_id > conversations.id)
+    FROM conversations
     WHERE id IS NOT NULL
 )
 SELECT messages.peer_id, {columns} FROM conversations JOIN messages ON messages.seq =

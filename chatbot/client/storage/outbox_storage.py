@@ -120,23 +120,37 @@ class OutboxStorage:
         return write
 
     @staticmethod
-    def purge(delivered_before: int, now: int) -> Unit[None]:
-        """Drop what was delivered long enough ago, and give up what is too old."""
+    def purge(delivered_before: int) -> Unit[None]:
+        """Drop what was delivered long enough ago (ms)."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "DELETE FROM outbox WHERE state = 'delivered' AND sent_at < ?", (delivered_before,)
             )
-            connection.execute(
-                "UPDATE outbox SET state = 'failed' WHERE state IN ('queued', 'sent')"
-                " AND expires_at <= ?",
-                (now,),
+
+        return write
+
+    def expire(self, now: int) -> Unit[list[Message]]:
+        """Give up what is too old (ms) and not on its way; the unit returns it."""
+        where = "outbox.state IN ('queued', 'sent') AND outbox.expires_at <= ?"
+
+        def write(connection: sqlite3.Connection) -> list[Message]:
+            rows = connection.execute(
+                f"SELECT {self._messages.columns} FROM outbox JOIN messages"  # noqa: S608
+                f" ON messages.id = outbox.id AND messages.from_user = ? WHERE {where}",
+                (self._me, now),
             )
+            expired = [self._messages.from_row(row) for row in rows]
+            connection.execute(f"UPDATE outbox SET state = 'failed' WHERE {where}", (now,))  # noqa: S608
+            return expired
 
         return write
 
     async def recipients(self, states: Sequence[OutboxState]) -> list[tuple[ConversationKind, str]]:
-        """Who has messages in one of these states, longest waiting first."""
+        """Who has messages in one of these states, longest waiting first.
+
+        Asked behind everything that is on its way to the disk.
+        """
 
         def query(connection: sqlite3.Connection) -> list[tuple[ConversationKind, str]]:
             return connection.execute(
@@ -145,12 +159,18 @@ class OutboxStorage:
                 tuple(states),
             ).fetchall()
 
-        return await self._database.read(query)
+        return await self._database.write(query)
 
     async def entries(
         self, kind: ConversationKind, recipient: str, states: Sequence[OutboxState]
     ) -> list[OutboxEntry]:
-        """A recipient's messages in these states, in the order they were asked for."""
+        """Like `select`, asked behind everything that is on its way to the disk."""
+        return await self._database.write(self.select(kind, recipient, states))
+
+    def select(
+        self, kind: ConversationKind, recipient: str, states: Sequence[OutboxState]
+    ) -> Unit[list[OutboxEntry]]:
+        """Read a recipient's messages in these states, in the order they were asked for."""
 
         def query(connection: sqlite3.Connection) -> list[OutboxEntry]:
             rows = connection.execute(
@@ -163,7 +183,7 @@ class OutboxStorage:
             )
             return [self._entry(row) for row in rows]
 
-        return await self._database.read(query)
+        return query
 
     def _entry(self, row: tuple[Any, ...]) -> OutboxEntry:
         seq, state, session_id, carries_x3dh, sent_at, expires_at, *message = row

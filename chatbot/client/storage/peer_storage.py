@@ -16,6 +16,7 @@ from chatbot.client.crypto.identity import fingerprint
 from chatbot.client.crypto.session import Session, SkippedId
 from chatbot.client.crypto.session_manager import SESSION_TIMEOUT, PeerRecord
 from chatbot.client.crypto.vault import Vault
+from chatbot.client.models import Verification
 
 from .batch import Unit
 from .database import Database
@@ -51,16 +52,31 @@ INSERT OR REPLACE INTO skipped_keys
 VALUES (?, ?, ?, ?, ?, ?)"""
 
 
+_FORGET_SESSIONS: Final = (
+    "DELETE FROM sessions",
+    "DELETE FROM skipped_keys",
+    "UPDATE peers SET record = NULL",
+)
+
+
+def forget_sessions(connection: sqlite3.Connection) -> None:
+    """A unit: no peer has a session any more. Identities, and what was said, stay."""
+    for statement in _FORGET_SESSIONS:
+        connection.execute(statement)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPeer:
     """A peer as it was loaded.
 
     Attributes:
         identity_state: `pinned`, or `changed` until somebody trusts the new identity.
+        pending_identity: the key (32 bytes) that it published, and that waits to be accepted.
     """
 
     record: PeerRecord
     identity_state: str
+    pending_identity: bytes | None = None
 
 
 class PeerStorage:
@@ -77,13 +93,12 @@ class PeerStorage:
         self._vault = vault
         self._session_timeout = session_timeout
 
-    async def load(self, peer_id: str) -> StoredPeer:
-        """Everything stored of a peer; an empty record for one that is new.
+    def load(self, peer_id: str) -> Unit[StoredPeer]:
+        """Read everything stored of a peer; an empty record for one that is new.
 
-        Raises:
-            StorageError: a value is damaged, or was moved here from another row.
+        The unit raises StorageError where a value is damaged, or was moved here from another row.
         """
-        return await self._database.read(lambda connection: self._load(connection, peer_id))
+        return lambda connection: self._load(connection, peer_id)
 
     def save(self, record: PeerRecord, identity_state: str, now: int) -> Unit[None]:
         """Take the record's changes and seal them; the unit writes them."""
@@ -95,13 +110,68 @@ class PeerStorage:
 
         return write
 
+    @staticmethod
+    def settle_identity(peer_id: str, state: str, pending: bytes | None) -> Unit[None]:
+        """Note what was decided about a peer's identity, or what waits to be."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE peers SET identity_state = ?, pending_identity_key = ? WHERE peer_id = ?",
+                (state, pending, peer_id),
+            )
+
+        return write
+
+    async def pending_identities(self) -> list[tuple[str, bytes, bytes]]:
+        """Whose identities wait to be accepted: (peer_id, new key, pinned key)."""
+
+        def query(connection: sqlite3.Connection) -> list[tuple[str, bytes, bytes]]:
+            return connection.execute(
+                "SELECT peer_id, pending_identity_key, identity_key FROM peers"
+                " WHERE pending_identity_key IS NOT NULL ORDER BY updated_at"
+            ).fetchall()
+
+        return await self._database.read(query)
+
+    @staticmethod
+    def verify(peer_id: str, compared: str, now: int, method: str) -> Unit[None]:
+        """Note that somebody has compared this fingerprint."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO verification_status"
+                " (peer_id, fingerprint, verified, verified_at, method) VALUES (?, ?, 1, ?, ?)",
+                (peer_id, compared, now, method),
+            )
+
+        return write
+
+    async def verifications(self) -> list[Verification]:
+        """Every peer whose present identity somebody has compared, the latest first."""
+
+        def query(connection: sqlite3.Connection) -> list[Verification]:
+            rows = connection.execute(
+                "SELECT peer_id, identity_key, fingerprint, verified_at, method FROM peers"
+                " JOIN verification_status USING (peer_id)"
+                " WHERE verified AND identity_key IS NOT NULL AND pending_identity_key IS NULL"
+                " ORDER BY verified_at DESC"
+            ).fetchall()
+            return [
+                Verification(peer_id=peer_id, fingerprint=compared, verified_at=at, method=method)
+                for peer_id, key, compared, at, method in rows
+                if fingerprint(key) == compared
+            ]
+
+        return await self._database.read(query)
+
     async def is_verified(self, peer_id: str) -> bool:
-        """Whether the fingerprint of the pinned identity has been compared."""
+        """Whether the fingerprint of the pinned identity has been compared, and no other waits."""
 
         def query(connection: sqlite3.Connection) -> bool:
             row = connection.execute(
                 "SELECT identity_key, fingerprint FROM peers JOIN verification_status"
-                " USING (peer_id) WHERE peer_id = ? AND verified",
+                " USING (peer_id)"
+                " WHERE peer_id = ? AND verified AND pending_identity_key IS NULL",
                 (peer_id,),
             ).fetchone()
             return row is not None and row[0] is not None and fingerprint(row[0]) == row[1]
@@ -123,11 +193,11 @@ class PeerStorage:
 
     def _load(self, connection: sqlite3.Connection, peer_id: str) -> StoredPeer:
         row = connection.execute(
-            "SELECT identity_key, identity_state, capabilities, record FROM peers"
-            " WHERE peer_id = ?",
+            "SELECT identity_key, identity_state, capabilities, record, pending_identity_key"
+            " FROM peers WHERE peer_id = ?",
             (peer_id,),
         ).fetchone()
-        identity_key, state, capabilities, head = row or (None, "pinned", "", None)
+        identity_key, state, capabilities, head, pending = row or (None, "pinned", "", None, None)
         record = PeerRecord(
             peer_id,
             identity_key=identity_key,
@@ -144,7 +214,7 @@ class PeerStorage:
             head=None if head is None else self._vault.open("peers", peer_id, "record", head),
             session_timeout=self._session_timeout,
         )
-        return StoredPeer(record, state)
+        return StoredPeer(record, state, pending)
 
     def _load_sessions(self, connection: sqlite3.Connection, peer_id: str) -> dict[str, Session]:
         skipped = self._load_skipped(connection, peer_id)

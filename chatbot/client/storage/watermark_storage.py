@@ -36,16 +36,6 @@ class WatermarkStorage:
 
         return await self._database.read(query)
 
-    async def newest(self) -> int:
-        """The highest of all positions (ms)."""
-
-        def query(connection: sqlite3.Connection) -> int:
-            return int(
-                connection.execute("SELECT ifnull(max(position), 0) FROM watermarks").fetchone()[0]
-            )
-
-        return await self._database.read(query)
-
     @staticmethod
     def advance(conversation: str, kind: ConversationKind, position: int, now: int) -> Unit[None]:
         """Note that a conversation's history has been read up to `position` (ms)."""
@@ -67,7 +57,11 @@ class WatermarkStorage:
     async def delivered(
         self, sender: str, ids: Collection[tuple[str, bool]]
     ) -> set[tuple[str, bool]]:
-        """Which of these messages (id, encrypted) of a sender have been handed on."""
+        """Which of these messages (id, encrypted) of a sender have been handed on.
+
+        Asked behind everything that is on its way to the disk, which is also what keeps whoever
+        asks from getting far ahead of it.
+        """
 
         def query(connection: sqlite3.Connection) -> set[tuple[str, bool]]:
             return {
@@ -80,17 +74,19 @@ class WatermarkStorage:
                 ).fetchone()
             }
 
-        return await self._database.read(query)
+        return await self._database.write(query)
 
     async def unknown(self, from_user: str, ids: Collection[str]) -> set[str]:
-        """Which of these messages of our own the storage does not know."""
+        """Which of these messages of our own the storage does not know; deleted ones it does."""
 
         def query(connection: sqlite3.Connection) -> set[str]:
             return {
                 message_id
                 for message_id in ids
                 if not connection.execute(
-                    "SELECT 1 FROM messages WHERE from_user = ? AND id = ?", (from_user, message_id)
+                    "SELECT 1 FROM messages WHERE from_user = ?1 AND id = ?2"
+                    " UNION ALL SELECT 1 FROM seen WHERE sender = ?1 AND id = ?2",
+                    (from_user, message_id),
                 ).fetchone()
             }
 

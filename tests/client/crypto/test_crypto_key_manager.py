@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from chatbot.client.crypto.identity import Identity, verify_signature
 from chatbot.client.crypto.key_manager import (
     DAY,
+    MAX_ONE_TIME_PREKEYS,
     MAX_UPLOAD,
     KeyRing,
     OneTimePrekey,
@@ -44,11 +45,14 @@ class TestNumbering:
         ring.start_after(known)
         assert ring.new_signed_prekey(NOW).key_id == known + 1_000_000
 
-    def test_stays_where_the_backend_knows_nothing_new(self, ring: KeyRing) -> None:
+    def test_leaves_room_for_what_a_newer_copy_of_it_gave_out(self, ring: KeyRing) -> None:
         ring.new_one_time_prekeys(3, NOW)
         ring.start_after(None)
-        ring.start_after(3)
         assert ring.next_key_id == 4
+        ring.start_after(3)
+        assert ring.next_key_id == 1_000_003
+        ring.start_after(2)
+        assert ring.next_key_id == 1_000_003
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -179,6 +183,21 @@ class TestRefill:
     @pytest.mark.parametrize("on_backend", [0, 10, 100])
     def test_the_first_time_brings_the_whole_target(self, ring: KeyRing, on_backend: int) -> None:
         assert ring.refill(on_backend, first=True) == 100
+
+    def test_private_halves_do_not_pile_up_without_end(self, ring: KeyRing) -> None:
+        for _ in range(300):
+            ring.new_one_time_prekeys(ring.refill(on_backend=0), NOW)
+        assert len(ring.one_time_prekeys) == MAX_ONE_TIME_PREKEYS
+
+    def test_another_identity_has_none_of_the_old_ones_prekeys(self, ring: KeyRing) -> None:
+        ring.new_signed_prekey(NOW)
+        made = ring.new_one_time_prekeys(3, NOW)
+        other = Identity.generate()
+        ring.become(other)
+        assert ring.identity == other
+        assert ring.current_signed_prekey is None
+        assert ring.one_time_prekeys == {}
+        assert ring.next_key_id > made[-1].key_id
 
     @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
     def test_never_more_than_a_body_takes(
