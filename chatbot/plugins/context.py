@@ -167,6 +167,14 @@ class Context(Scope, Protocol):
         """Whether it came encrypted from an identity whose fingerprint was verified."""
 
     @property
+    def is_proven(self) -> bool:
+        """Whether it proves who wrote it: encrypted, from the pinned identity.
+
+        In a group: where the backend checks its sockets and is believed, where the configuration
+        trusts groups, or where its writer has confirmed it 1:1. Otherwise anybody may have.
+        """
+
+    @property
     def prefix(self) -> str:
         """What commands start with here."""
 

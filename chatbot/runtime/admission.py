@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
 from chatbot.plugins.access import Decision, Role
-from chatbot.plugins.durations import Rate, format_duration
+from chatbot.plugins.durations import format_duration
 from chatbot.plugins.endpoints import CommandEndpoint
 from chatbot.runtime.access import Permissions
 from chatbot.runtime.context import Incoming
@@ -18,9 +17,6 @@ from chatbot.runtime.limits import Cooldowns, TokenBuckets
 from chatbot.runtime.metrics import Metrics
 from chatbot.runtime.people import People
 from chatbot.runtime.permissions import decide
-
-TELLING: Final = Rate(1, 5_000)
-"""How often somebody is told to be slower."""
 
 
 @dataclass(slots=True)

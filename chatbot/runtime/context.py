@@ -23,7 +23,7 @@ from chatbot.runtime.dispatch import Host
 from chatbot.runtime.generation import Generation
 from chatbot.runtime.groups import GroupFacts, RunningGroup
 from chatbot.runtime.journal import Run, Steps
-from chatbot.runtime.permissions import Facts, Policy, decide, proven_role
+from chatbot.runtime.permissions import Facts, Policy, decide, is_proven, proven_role
 from chatbot.runtime.routing import Commands, Route, Routed
 from chatbot.runtime.scope import RunScope
 from chatbot.runtime.speech import Speech
@@ -124,6 +124,11 @@ class MessageContext(RunScope):
         """Whether it came encrypted from an identity whose fingerprint was verified."""
         facts = self._incoming.facts
         return facts.encrypted and facts.pinned and facts.verified and not facts.changed
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it proves who wrote it."""
+        return is_proven(self._incoming.policy, self._incoming.facts)
 
     @property
     def prefix(self) -> str:

@@ -15,6 +15,7 @@ from chatbot.plugins.declarations import HookName
 from chatbot.plugins.errors import Problem
 from chatbot.plugins.hooks import Hooks
 from chatbot.plugins.loader import Change, Loader
+from chatbot.plugins.onion import Inbound
 from chatbot.runtime.journal import AtOnce
 from chatbot.runtime.onions import build_generation
 from chatbot.runtime.scope import RunScope
@@ -45,18 +46,29 @@ class Traffic(Protocol):
 class Lifecycle:
     """The plugins of one bot, and `PluginControl`.
 
+    Args:
+        shipped: inbound middleware outside of what plugins declare, outermost first.
+
     Attributes:
         problems: why plugins were left out.
     """
 
     def __init__(
-        self, world: World, loader: Loader, hooks: Hooks, threads: Threads, traffic: Traffic
+        self,
+        world: World,
+        loader: Loader,
+        hooks: Hooks,
+        threads: Threads,
+        traffic: Traffic,
+        *,
+        shipped: Sequence[Inbound] = (),
     ) -> None:
         self._world = world
         self._loader = loader
         self._hooks = hooks
         self._threads = threads
         self._traffic = traffic
+        self._shipped = shipped
         self._undo: dict[str, Callable[[], None]] = {}
         self._off: dict[str, _Off] = {}
         self._changing = asyncio.Lock()
@@ -277,7 +289,7 @@ class Lifecycle:
     def _swap(self) -> None:
         """Put the loader's assembly in use, all at once."""
         table = build_table(self._loader.assembly.compiled)
-        self._world.generation = build_generation(table, self._world.outlet.core)
+        self._world.generation = build_generation(table, self._world.outlet.core, self._shipped)
         self._world.outlet.onion = self._world.generation.outbound
 
 

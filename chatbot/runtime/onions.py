@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
 from chatbot.client.models import Message
 from chatbot.plugins.context import Context
 from chatbot.plugins.endpoints import MiddlewareEntry
-from chatbot.plugins.onion import Outgoing
+from chatbot.plugins.onion import Inbound, Outgoing
 from chatbot.runtime.context import Layers, MessageContext
 from chatbot.runtime.dispatch import dispatch
 from chatbot.runtime.generation import Generation
@@ -18,12 +18,15 @@ from chatbot.runtime.table import Table
 
 
 def build_generation(
-    table: Table, outlet: Callable[[Outgoing], Awaitable[Message | None]]
+    table: Table,
+    outlet: Callable[[Outgoing], Awaitable[Message | None]],
+    shipped: Sequence[Inbound] = (),
 ) -> Generation:
     """Compose the onions of a table, once.
 
     Args:
         outlet: the inside of the outbound one.
+        shipped: inbound middleware outside of what plugins declare, outermost first.
     """
 
     async def inside(ctx: Context) -> None:
@@ -31,7 +34,7 @@ def build_generation(
 
     return Generation(
         table,
-        inbound=compose(bound(table.inbound, _inbound), inside),
+        inbound=compose((*shipped, *bound(table.inbound, _inbound)), inside),
         outbound=compose(bound(table.outbound, _outbound), outlet),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chatbot.client.options import ClientOptions
+from chatbot.plugins.durations import Rate
 from chatbot.plugins.errors import Problem
 from chatbot.runtime.access import Appointments
 from chatbot.runtime.arrivals import HandlingOptions
@@ -30,6 +31,8 @@ class BotOptions:
         sections: `[plugins.NAME]` by name.
         base: the folder that relative paths of plugins count from.
         threads: how many blocking handlers run at once.
+        user_rate: how many messages of one user are handled, None for all.
+        chat_rate: how many of one chat.
     """
 
     name: str
@@ -46,6 +49,8 @@ class BotOptions:
     handling: HandlingOptions = field(default_factory=HandlingOptions)
     client: ClientOptions = field(default_factory=ClientOptions)
     threads: int = THREADS
+    user_rate: Rate | None = None
+    chat_rate: Rate | None = None
 
     @property
     def all_plugins(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from chatbot.client.storage.message_storage import InboxEntry
 from chatbot.plugins.hooks import Hooks
 from chatbot.plugins.loader import Loader
 from chatbot.runtime.access import Permissions
-from chatbot.runtime.admission import TELLING, Admission
+from chatbot.runtime.admission import Admission
 from chatbot.runtime.arrivals import Arrivals
 from chatbot.runtime.awaited import Awaited, Recovery
 from chatbot.runtime.clock import Clock
@@ -25,6 +25,7 @@ from chatbot.runtime.handling import Handling
 from chatbot.runtime.job_storage import JobStorage
 from chatbot.runtime.jobs import Jobs
 from chatbot.runtime.journal import Journal
+from chatbot.runtime.layers import TELLING, RateLimit, logged
 from chatbot.runtime.lifecycle import Lifecycle
 from chatbot.runtime.limits import Cooldowns, TokenBuckets
 from chatbot.runtime.metrics import Metrics
@@ -110,7 +111,10 @@ class Parts:
         self.jobs = Jobs(self.world, storage, self.threads, tries=options.handling.tries)
         hooks = Hooks()
         self.observers = Observers(self.world, hooks, self.threads)
-        self.lifecycle = Lifecycle(self.world, loader, hooks, self.threads, self)
+        limit = RateLimit(options.user_rate, options.chat_rate, metrics, clock.now)
+        self.lifecycle = Lifecycle(
+            self.world, loader, hooks, self.threads, self, shipped=(logged, limit)
+        )
 
     async def open(self) -> None:
         """Read what is stored, and start the plugins. Nothing is handled yet."""

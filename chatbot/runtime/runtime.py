@@ -19,6 +19,7 @@ from chatbot.runtime.controls import Controls, make_loader
 from chatbot.runtime.metrics import Metrics
 from chatbot.runtime.options import BotOptions, PluginsError
 from chatbot.runtime.parts import Parts
+from chatbot.runtime.reloading import watch
 
 __all__ = ["BotOptions", "BotRuntime", "PluginsError"]
 
@@ -132,6 +133,15 @@ class BotRuntime:
         """
         if self._parts is not None:
             await self._parts.lifecycle.reload(plugin)
+
+    async def watch(self) -> None:
+        """Reload plugins whenever their code changes, until cancelled.
+
+        Raises:
+            ModuleNotFoundError: watchfiles is not installed.
+        """
+        if self._parts is not None:
+            await watch(self._parts.lifecycle, self._loader.assembly)
 
     async def trust(self, peer: str) -> None:
         """Give somebody's changed identity the privileges of the old one.

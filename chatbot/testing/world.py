@@ -18,7 +18,7 @@ from chatbot.client.crypto.vault import Argon2Parameters
 from chatbot.client.models import Message
 from chatbot.client.options import ClientOptions
 from chatbot.runtime.access import Appointments
-from chatbot.runtime.handling import HandlingOptions
+from chatbot.runtime.arrivals import HandlingOptions
 from chatbot.runtime.runtime import BotOptions, BotRuntime
 from chatbot.server import Server
 from chatbot.testing.clock import MovableClock

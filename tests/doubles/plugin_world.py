@@ -59,9 +59,12 @@ class MemoryStore:
 
     async def compare_and_set(self, key: str, expected: object, value: object) -> bool:
         raw = self.values.get(key)
-        if (None if raw is None else msgspec.json.decode(raw)) != expected:
+        if (None if raw is None else msgspec.json.decode(raw)) != msgspec.to_builtins(expected):
             return False
-        await self.set(key, value)
+        if value is None:
+            await self.delete(key)
+        else:
+            await self.set(key, value)
         return True
 
 
@@ -192,6 +195,7 @@ class MemoryContext:
     group: Group | None = None
     role: Role = Role.MEMBER
     is_verified: bool = False
+    is_proven: bool = True
     prefix: str = "/"
     command: CommandInfo | None = None
     args: str = ""

@@ -43,7 +43,10 @@ async def test_a_reload_brings_the_new_code_in(stage: Stage) -> None:
     [
         ("this is no python", "SyntaxError"),
         ("@plugin.command()\n    async def f(x: object()) -> None: ...", "f()"),
-        ("@plugin.startup\n    async def f() -> None:\n        raise OSError('no')", "did not start"),
+        (
+            "@plugin.startup\n    async def f() -> None:\n        raise OSError('no')",
+            "did not start",
+        ),
     ],
 )
 async def test_the_old_one_stays_where_the_new_one_fails(
@@ -90,9 +93,7 @@ async def test_what_cannot_be_used_is_left_out_and_reported(
     bot = await stage.start_bot([*listed, "./needs.py"], base=stage.folder, owners=["alice"])
     alice = await stage.person("alice")
     assert await alice.says("/good") == "good"
-    assert {p.plugin for p in bot.problems} == {
-        "./broken.py", "unready", "./missing.py", "needs"
-    }
+    assert {p.plugin for p in bot.problems} == {"./broken.py", "unready", "./missing.py", "needs"}
     assert "RuntimeError: at import" in caplog.text
     stage.write("broken", "@plugin.command()\nasync def mended() -> str:\n    return 'mended'")
     assert await alice.says("/plugins enable ./broken.py") == "./broken.py is in use now."
