@@ -8,7 +8,7 @@ its own, made by `confirmed` alone (4.2.2). No I/O, no clock: time is an argumen
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -207,41 +207,40 @@ class PeerRecord:
     def _receive_in_candidates(
         self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
     ) -> Received:
-        for session, decryption in self._trials(message, now, random):
-            if session.remote_identity_key == self.identity_key:
-                if session.id == self._newest_opened:
-                    self._confirm(session.id)
-                self._learn_capabilities(message)
-            self._apply(session, decryption, now)
-            return Received(
-                plaintext=decryption.plaintext,
-                session_id=session.id,
-                opened=False,
-                identity_key=session.remote_identity_key,
-                gap=bool(decryption.added),
-            )
-        raise DecryptionError("no session with this peer fits the message", reason="no-session")
+        session, decryption = self._try_candidates(message, now, random)
+        if session.remote_identity_key == self.identity_key:
+            if session.id == self._newest_opened:
+                self._confirm(session.id)
+            self._learn_capabilities(message)
+        self._apply(session, decryption, now)
+        return Received(
+            plaintext=decryption.plaintext,
+            session_id=session.id,
+            opened=False,
+            identity_key=session.remote_identity_key,
+            gap=bool(decryption.added),
+        )
 
-    def _trials(
+    def _try_candidates(
         self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
-    ) -> Iterator[tuple[Session, Decryption]]:
-        """Try the session that knows the ratchet key, or else all others, cheapest first."""
+    ) -> tuple[Session, Decryption]:
+        """Decrypt in the session that knows the ratchet key, or else in the cheapest that can."""
         header = message.header
         for session in self.sessions.values():
             if session.knows(header.ratchet_key):
                 try:
-                    yield session, session.decrypt(message, random=random)
+                    return session, session.decrypt(message, random=random)
                 except DecryptionError:
                     self._budget.charge(now, chain_steps=session.chain_steps(header))
                     raise
-                return
         for session in self._strangers(header):
             if self._budget.exhausted(now):
                 raise BudgetExhaustedError("too many undecryptable messages from this sender")
             try:
-                yield session, session.decrypt(message, random=random)
+                return session, session.decrypt(message, random=random)
             except DecryptionError:
                 self._budget.charge(now, dh_operations=1, chain_steps=session.chain_steps(header))
+        raise DecryptionError("no session with this peer fits the message", reason="no-session")
 
     def _strangers(self, header: RatchetHeader) -> list[Session]:
         """The sessions in which the peer may have stepped to a key that we have not seen yet."""
