@@ -108,6 +108,7 @@ class CatchUp:
         self._readers: set[asyncio.Task[None] | None] = set()
         self._began = 0
         self._sweep_due = True
+        self._looked_at: set[str] = set()
 
     # ------------------------------------------------------------ when
 
@@ -121,6 +122,7 @@ class CatchUp:
         self.stop()
         self._began = self._clock()
         self._sweep_due |= sweep
+        self._looked_at.clear()
         self._spawn(self._catch_up())
 
     def recover(self) -> None:
@@ -136,6 +138,12 @@ class CatchUp:
         self._conversations.behind.add(peer_id)
         self._due[peer_id] = None
         self._start_readers()
+
+    def heard_from(self, peer_id: str) -> None:
+        """A live frame came: a stranger's waits behind what that one wrote before, swept or not."""
+        if self._sweep_due and peer_id not in self._looked_at:
+            self._looked_at.add(peer_id)
+            self.due(peer_id)
 
     def missed(self, peer_id: str) -> None:
         """Messages of this peer seem to be missing: look into the history, but not all the time."""
@@ -207,12 +215,17 @@ class CatchUp:
 
     async def _look_at(self, user_id: str, after: int) -> bool:
         """Read a stranger's history; what it writes meanwhile waits behind it."""
+        if user_id in self._looked_at:
+            return True
         await asyncio.sleep(SWEEP_INTERVAL)
         try:
-            return await self.read(user_id, after)
+            settled = await self.read(user_id, after)
         except WhatsAppClientError as error:
             logger.warning("the history with %s cannot be read now: %s", user_id, error)
-            return False
+            settled = False
+        if not settled:
+            self._looked_at.discard(user_id)
+        return settled
 
     async def _read_groups(self) -> None:
         """Read what was missed in groups; live frames wait for the first attempt, and no longer."""
@@ -278,6 +291,7 @@ class CatchUp:
             StorageError: the storage cannot be.
         """
         self._conversations.behind.add(peer_id)
+        self._looked_at.add(peer_id)
         try:
             return await self._read_missed(peer_id, after)
         finally:

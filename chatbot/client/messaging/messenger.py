@@ -257,6 +257,7 @@ class Messenger:
         if frame.from_ == self.me:
             self.sender.echoed(frame)
         elif frame.to == self.me:
+            self.catch_up.heard_from(frame.from_)
             self.receiver.accept(frame)
 
     def _on_online(self, frame: wire.OnlineFrame) -> None:
