@@ -35,7 +35,8 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from chatbot.client import exceptions
-from chatbot.client.transport.security import check_server_url
+from chatbot.client.settings import CryptoSection, MessagesSection
+from chatbot.client.transport.security import check_server_url, is_loopback
 from chatbot.settings_errors import SettingsError, SettingsProblem, explain
 
 EMBEDDED: Final = "embedded"
@@ -197,6 +198,40 @@ class LimitsSection(Section):
     threads: int = Field(default=8, ge=1, le=64)
 
 
+class HttpSection(Section):
+    """`[http]`: the endpoint for `/healthz`, `/readyz` and `/metrics`; off without a `port`.
+
+    Attributes:
+        port: where it listens; 0 takes any that is free.
+        certificate, key: PEM files. Without them it listens to this machine only.
+        host: the address to listen on.
+        token_file: what has to be shown as `Authorization: Bearer …`; made (0600) where there is
+            none. By default `http.token` under `[storage] path`.
+    """
+
+    port: int | None = Field(default=None, ge=0, le=65535)
+    certificate: Path | None = None
+    key: Path | None = None
+    host: str = "127.0.0.1"
+    token_file: Path | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _comes_with_its_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "certificate" in info.data and (key is None) != (info.data["certificate"] is None):
+            raise ValueError("expected `certificate` and `key` together, or neither")
+        return key
+
+    @field_validator("host")
+    @classmethod
+    def _is_private_or_secure(cls, host: str, info: ValidationInfo) -> str:
+        if info.data.get("certificate") is None and not is_loopback(host):
+            raise ValueError(
+                f"{host!r} is beyond this machine: expected a `certificate` and its `key` with it"
+            )
+        return host
+
+
 class LoggingSection(Section):
     """`[logging]`: how much is said, and where besides the terminal."""
 
@@ -220,6 +255,9 @@ class BotSettings(BaseSettings):
     storage: StorageSection = StorageSection()
     plugins: PluginsSection = PluginsSection()
     limits: LimitsSection = LimitsSection()
+    messages: MessagesSection = MessagesSection()
+    crypto: CryptoSection = CryptoSection()
+    http: HttpSection = HttpSection()
     logging: LoggingSection = LoggingSection()
 
     def __init__(self, file: Path) -> None:

@@ -6,20 +6,31 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from chatbot.cli.passwords import account_password, generate_password_file, storage_password
+from chatbot.cli.passwords import (
+    account_password,
+    generate_password_file,
+    read_password_file,
+    storage_password,
+)
 from chatbot.client.options import ClientOptions
 from chatbot.plugins.durations import parse_rate
 from chatbot.runtime.access import Appointments
 from chatbot.runtime.arrivals import HandlingOptions
 from chatbot.runtime.options import BotOptions
 from chatbot.runtime.runtime import BotRuntime
-from chatbot.server import Server
-from chatbot.settings import BotSettings
+from chatbot.settings import BotSettings, HttpSection
+
+if TYPE_CHECKING:  # each is imported by the bots that have one: an idle bot should be small
+    from chatbot.runtime.monitoring.endpoint import MonitoringEndpoint
+    from chatbot.server import Server
 
 BACKEND_FILE: Final = "backend.db"
 """The embedded backend's database, under `[storage] path`."""
+
+TOKEN_FILE: Final = "http.token"  # noqa: S105 - the name of a file
+"""Holds the HTTP endpoint's token, under `[storage] path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class BotConfig:
     def options(self) -> BotOptions:
         """What the bot is told; where an embedded backend is shows when it listens."""
         bot, server, limits = self.settings.bot, self.settings.server, self.settings.limits
+        messages, crypto = self.settings.messages, self.settings.crypto
         return BotOptions(
             name=bot.name,
             password=self.password,
@@ -77,6 +89,9 @@ class BotConfig:
             client=ClientOptions(
                 allow_insecure=server.allow_insecure,
                 trusted_server=server.trusted or server.embedded,
+                images=messages.images,
+                messaging=messages.options(crypto),
+                prekeys=crypto.prekeys(),
             ),
         )
 
@@ -87,12 +102,14 @@ class RunningBot:
     Attributes:
         url: where the backend is.
         runtime: the bot.
+        endpoint: its HTTP endpoint, where it has one.
     """
 
     runtime: BotRuntime
 
     def __init__(self, config: BotConfig) -> None:
         self.config = config
+        self.endpoint: MonitoringEndpoint | None = None
         self.url = config.settings.server.url
         self._running = AsyncExitStack()
 
@@ -102,13 +119,39 @@ class RunningBot:
         self.runtime.load()  # before anybody can connect: who knows what plugins import
         async with AsyncExitStack() as stack:
             if settings.server.embedded:
-                server = Server(settings.storage.path / BACKEND_FILE, port=settings.server.port)
+                server = self._make_backend()
                 await stack.enter_async_context(server)
                 self.url = server.url
+            if settings.http.port is not None:
+                self.endpoint = self._make_endpoint(settings.http, settings.http.port)
+                await stack.enter_async_context(self.endpoint)
             stack.push_async_callback(self.runtime.stop)
             await self.runtime.start(self.url)
             self._running = stack.pop_all()
         return self
+
+    def _make_backend(self) -> Server:
+        from chatbot.server import Server  # noqa: PLC0415 - see above
+
+        settings = self.config.settings
+        return Server(settings.storage.path / BACKEND_FILE, port=settings.server.port)
+
+    def _make_endpoint(self, http: HttpSection, port: int) -> MonitoringEndpoint:
+        from chatbot.runtime.monitoring.endpoint import (  # noqa: PLC0415 - see above
+            EndpointOptions,
+            MonitoringEndpoint,
+        )
+
+        file = http.token_file or self.config.settings.storage.path / TOKEN_FILE
+        generate_password_file(file)
+        options = EndpointOptions(
+            host=http.host,
+            port=port,
+            token=read_password_file(file),
+            certificate=http.certificate,
+            key=http.key,
+        )
+        return MonitoringEndpoint(self.runtime, options)
 
     async def __aexit__(
         self,

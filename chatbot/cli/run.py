@@ -42,11 +42,12 @@ async def _run(configs: list[BotConfig]) -> None:
 def _introduction(bot: RunningBot) -> str:
     """Who the bot is, how to be sure of it, and how to talk to it."""
     name, prefix = bot.runtime.user.username, bot.config.settings.bot.prefix
-    return "\n".join(
-        (
-            f"chatbot {__version__}: {name} on {bot.url}",
-            f"  fingerprint: {format_fingerprint(bot.runtime.fingerprint)}",
-            f"  talk to it:  chatbot chat --server {bot.url} --as NAME --to {name} --register",
-            f"  and type:    {prefix}help",
-        )
-    )
+    lines = [
+        f"chatbot {__version__}: {name} on {bot.url}",
+        f"  fingerprint: {format_fingerprint(bot.runtime.fingerprint)}",
+        f"  talk to it:  chatbot chat --server {bot.url} --as NAME --to {name} --register",
+        f"  and type:    {prefix}help",
+    ]
+    if bot.endpoint is not None:
+        lines.append(f"  watch it:    {bot.endpoint.url}/metrics")
+    return "\n".join(lines)

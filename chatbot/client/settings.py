@@ -119,6 +119,14 @@ class CryptoSection(Section):
     use_one_time_prekeys: bool = False
     identity_policy: Literal["tofu", "pinned", "ask"] = "tofu"
 
+    def prekeys(self) -> PrekeyPolicy:
+        """How many prekeys there are, and for how long."""
+        return PrekeyPolicy(
+            target=self.prekey_generation_count,
+            minimum=min(self.prekey_minimum, self.prekey_generation_count),
+            rotation=_days(self.prekey_rotation_days),
+        )
+
 
 class MessagesSection(Section):
     """`messages`: pictures, the healing notice (empty for none), and ages in days."""
@@ -127,6 +135,17 @@ class MessagesSection(Section):
     heal_notice: str = HEAL_NOTICE
     history_days: float = Field(default=30, gt=0)
     outbox_days: float = Field(default=7, gt=0)
+
+    def options(self, crypto: CryptoSection) -> MessagingOptions:
+        """Both sections as the engine takes them."""
+        return MessagingOptions(
+            heal_notice=self.heal_notice or None,
+            identity_policy=crypto.identity_policy,
+            use_one_time_prekeys=crypto.use_one_time_prekeys,
+            session_timeout=_days(crypto.session_timeout_days),
+            history_age=_days(self.history_days),
+            outbox_age=_days(self.outbox_days),
+        )
 
 
 class ClientSettings(BaseSettings):
@@ -204,19 +223,8 @@ class ClientSettings(BaseSettings):
             reconnect_delay=self.connection.reconnect_delay,
             max_reconnect_attempts=self.connection.max_reconnect_attempts,
             images=self.messages.images,
-            messaging=MessagingOptions(
-                heal_notice=self.messages.heal_notice or None,
-                identity_policy=self.crypto.identity_policy,
-                use_one_time_prekeys=self.crypto.use_one_time_prekeys,
-                session_timeout=_days(self.crypto.session_timeout_days),
-                history_age=_days(self.messages.history_days),
-                outbox_age=_days(self.messages.outbox_days),
-            ),
-            prekeys=PrekeyPolicy(
-                target=self.crypto.prekey_generation_count,
-                minimum=min(self.crypto.prekey_minimum, self.crypto.prekey_generation_count),
-                rotation=_days(self.crypto.prekey_rotation_days),
-            ),
+            messaging=self.messages.options(self.crypto),
+            prekeys=self.crypto.prekeys(),
         )
 
 

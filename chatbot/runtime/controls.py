@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from chatbot.plugins.access import Decision, Grant, RoleName
 from chatbot.plugins.control import PermissionControl, PluginControl, Status
@@ -16,18 +15,11 @@ from chatbot.plugins.loader import Loader
 from chatbot.plugins.providers import Provider
 from chatbot.runtime.access import Permissions
 from chatbot.runtime.context import MessageContext
+from chatbot.runtime.monitoring.gauges import read_gauges
 from chatbot.runtime.triggers import check_schedules
 
 if TYPE_CHECKING:
     from chatbot.runtime.parts import Parts  # whose handlers may ask for all of this
-
-_COUNTS: Final = (
-    ("messages waiting", "SELECT count(*) FROM inbox WHERE state = 'ready'"),
-    ("messages parked", "SELECT count(*) FROM inbox WHERE state = 'parked'"),
-    ("answers undelivered", "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sent')"),
-    ("jobs", "SELECT count(*) FROM jobs WHERE next_run IS NOT NULL"),
-    ("job runs parked", "SELECT count(*) FROM job_runs WHERE state = 'parked'"),
-)
 
 
 class Controls:
@@ -125,22 +117,22 @@ class BotStatus:
     async def summary(self) -> Mapping[str, str | int | float]:
         """Named facts for people, in the order to show them in."""
         parts, metrics = self._parts, self._parts.world.metrics
-        account = parts.world.account
+        gauges = await read_gauges(parts)
         up = parts.world.clock.now() - parts.started_at
         return {
             "up": format_duration(max(1000, round(up, -3))),
-            "connection": account.socket.state,
-            "plugins": len(parts.world.table.plugins),
+            "connection": parts.world.account.socket.state,
+            "plugins": gauges.plugins,
             "messages handled": sum(metrics.messages_in.values()),
             "messages sent": sum(metrics.messages_out.values()),
-            "undecryptable": metrics.undecryptable,
+            "undecryptable": metrics.undecryptable.total(),
             "handlers running": parts.handling.running,
             "questions waiting": len(parts.dialogs),
             "tried again later": parts.handling.put_off,
             "threads lost": parts.threads.lost,
-            **await account.database.read(_counted),
+            "messages waiting": gauges.inbox,
+            "messages parked": gauges.inbox_parked,
+            "answers undelivered": gauges.outbox,
+            "jobs": gauges.jobs,
+            "job runs parked": gauges.job_runs_parked,
         }
-
-
-def _counted(connection: sqlite3.Connection) -> dict[str, int]:
-    return {name: connection.execute(query).fetchone()[0] for name, query in _COUNTS}

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
-"""Upper bounds (s) of the durations that are told apart."""
+SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
+"""Upper bounds of the durations that are told apart."""
+
+SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 500)
+"""Upper bounds of the numbers of units in a transaction that are told apart."""
 
 
-@dataclass(slots=True)
-class Durations:
-    """How long something took, as a histogram.
+class Histogram:
+    """How often something was how large.
 
     Attributes:
-        buckets: how many took at most the bound of the same index; one more for all others.
-        total: seconds, all of them together.
+        bounds: upper bounds, ascending.
+        buckets: how many were at most the bound of the same index; one more for all others.
+        total: all of them together.
     """
 
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    total: float = 0.0
+    __slots__ = ("bounds", "buckets", "total")
 
-    def add(self, seconds: float) -> None:
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
         """Count one."""
-        place = next((i for i, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))
-        self.buckets[place] += 1
-        self.total += seconds
+        self.buckets[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
     @property
     def count(self) -> int:
@@ -44,11 +51,12 @@ class Metrics:
         outcomes: ends of handlers by plugin and `ok`, `usage`, `failed`, `timeout`, `dialog`.
         refused: by the reason's rule (`role`, `denial`, `cooldown` …).
         retried, parked: messages and job runs that were put off, and given up.
+        undecryptable: messages that could not be decrypted, by reason.
+        connections: how often the socket came up, the first time included.
         job_runs: by plugin and outcome.
         handler_seconds: how long handlers took, waiting for answers not counted.
-        commit_units: how many units of work went into transactions.
-        commits: how many transactions there were.
-        commit_seconds: how long they took.
+        commit_units: how many units of work went into each transaction.
+        commit_seconds: how long the transactions took.
     """
 
     messages_in: Counter[str] = field(default_factory=Counter)
@@ -57,15 +65,19 @@ class Metrics:
     refused: Counter[str] = field(default_factory=Counter)
     retried: int = 0
     parked: int = 0
-    undecryptable: int = 0
+    undecryptable: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
     job_runs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    handler_seconds: Durations = field(default_factory=Durations)
-    commit_units: int = 0
-    commits: int = 0
-    commit_seconds: Durations = field(default_factory=Durations)
+    handler_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    commit_units: Histogram = field(default_factory=lambda: Histogram(SIZES))
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+
+    @property
+    def reconnects(self) -> int:
+        """How often the socket came up again."""
+        return max(0, self.connections - 1)
 
     def committed(self, units: int, seconds: float) -> None:
         """A transaction was written: a listener of the database."""
-        self.commits += 1
-        self.commit_units += units
+        self.commit_units.add(units)
         self.commit_seconds.add(seconds)

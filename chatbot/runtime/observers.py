@@ -64,6 +64,7 @@ class Observers:
     # ------------------------------------------------------------ what the client reports
 
     async def _connection(self, state: ConnectionState) -> None:
+        self._world.metrics.connections += state == "connected"
         await self.publish(ConnectionChanged(state))
 
     async def _presence(self, user_id: str, online: bool) -> None:
@@ -74,7 +75,7 @@ class Observers:
         await self.publish(IdentityChanged(user_id, new))
 
     async def _undecryptable(self, user_id: str, reason: str) -> None:
-        self._world.metrics.undecryptable += 1
+        self._world.metrics.undecryptable[reason] += 1
         await self.publish(MessageUndecryptable(user_id, "", reason))
 
     async def _status(self, message_id: str, status: MessageStatus) -> None:

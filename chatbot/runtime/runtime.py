@@ -17,6 +17,7 @@ from chatbot.plugins.errors import Problem
 from chatbot.runtime.clock import Clock, SystemClock
 from chatbot.runtime.controls import Controls, make_loader
 from chatbot.runtime.metrics import Metrics
+from chatbot.runtime.monitoring.gauges import Gauges, read_gauges
 from chatbot.runtime.options import BotOptions, PluginsError
 from chatbot.runtime.parts import Parts
 from chatbot.runtime.reloading import watch
@@ -44,6 +45,7 @@ class BotRuntime:
         self._client = self._make_client(options.server_url)
         self._parts: Parts | None = None
         self._loaded = False
+        self._healthy = True
         self.metrics = Metrics()
 
     def load(self) -> None:
@@ -124,6 +126,19 @@ class BotRuntime:
     def problems(self) -> Sequence[Problem]:
         """Why plugins were left out."""
         return () if self._parts is None else self._parts.lifecycle.problems
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it can go on: its disk has not failed."""
+        return self._healthy
+
+    async def gauges(self) -> Gauges | None:
+        """How it is now; None while it is starting or stopping.
+
+        Raises:
+            StorageError: its files cannot be read.
+        """
+        return None if self._parts is None else await read_gauges(self._parts)
 
     async def reload(self, plugin: str) -> None:
         """Import a plugin's code afresh and swap it in.
@@ -221,5 +236,6 @@ class BotRuntime:
             self._parts.inbox.arrived(entry)
 
     def _disk_failed(self, error: StorageError) -> None:
+        self._healthy = False
         if not self.failed.done():
             self.failed.set_result(error)
