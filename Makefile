@@ -16,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run chat test lint format bench docs upgrade clean
+.PHONY: help run chat test chaos lint format bench docs upgrade clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ test: $(VENV)/.test ## Run all tests in random order and ask for their coverage.
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 	$(BIN)/coverage report --skip-covered --fail-under=100 --include='chatbot/client/crypto/*'
+
+chaos: $(VENV)/.test ## Break everything for some 20 minutes and count (SEED=n repeats one).
+	PYTHONPATH=tests $(BIN)/python -m faults.chaos $(if $(SEED),--seed $(SEED)) --json chaos.json
 
 lint: $(VENV)/.lint ## Check the style, the types and which way imports point.
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -115,15 +116,25 @@ class Killer:
         log: gets what all of them log.
         seed: decides how each life ends.
         lifetime: the longest life (seconds) after a start.
+        on_death: called after each of them with how many SIGKILLs there were.
 
     Attributes:
         deaths: how many lives ended in each way.
     """
 
-    def __init__(self, order: Order, log: Path, *, seed: int, lifetime: float) -> None:
+    def __init__(
+        self,
+        order: Order,
+        log: Path,
+        *,
+        seed: int,
+        lifetime: float,
+        on_death: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._order = order
         self._log = log
         self._lifetime = lifetime
+        self._on_death = on_death
         self._random = Random(f"{seed} killer")
         self.deaths: Counter[str] = Counter()
 
@@ -142,6 +153,7 @@ class Killer:
             finally:
                 await body.kill()
             self.deaths[way if body.was_killed else "by itself"] += 1
+            await self._on_death(self.killed)
 
     async def _live(self, body: Body) -> None:
         if self._random.random() < 0.1:  # even while it starts
