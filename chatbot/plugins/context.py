@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from logging import Logger
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from chatbot.client.models import Message, User
 from chatbot.plugins.access import Chats, Decision, Role
@@ -16,6 +16,10 @@ from chatbot.plugins.replies import Content
 from chatbot.plugins.services import Services, Store
 
 T = TypeVar("T")
+
+DeliveryStatus: TypeAlias = Literal["pending", "sent", "delivered", "read", "failed"]
+"""How far a message of the bot's has got: `sent` waits for its reader to come back; `failed` was
+given up, and is never sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +101,27 @@ class Bot(Protocol):
     def now(self) -> datetime:
         """Aware, in that zone; the clock tests can move."""
 
-    async def send(self, to: str, content: Content) -> Message:
+    async def send(
+        self, to: str, content: Content, *, key: str | None = None, at_end: bool = False
+    ) -> Message:
         """Write to somebody, encrypted, by user id or exact username.
 
         Returns with status `pending` where the peer is offline; it is sent on its return.
 
+        Args:
+            to: a user id or exact username.
+            content: what to send.
+            key: of the messages that this plugin sends somebody under one key, only the first is
+                sent, whichever handler sends it and however often.
+            at_end: commit it with the handler's end, together with what `Store.set` has set,
+                instead of at once. A handler that fails has then sent nothing.
+
         Raises:
             SessionNotFoundError: unknown user, or one without keys. Never sent in clear.
         """
+
+    async def statuses(self, message_ids: Sequence[str]) -> Mapping[str, DeliveryStatus]:
+        """How far messages of the bot's have got, by id; unknown ones are left out."""
 
     async def broadcast(self, audience: str, content: Content) -> str:
         """Write to everybody in a named audience, each of them once, whatever crashes.

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 import pluggy
@@ -22,6 +22,12 @@ from chatbot.plugins.source import Source
 
 ENTRY_POINTS: Final = "chatbot.plugins"
 """The group that a package offers its plugins in."""
+
+
+SHIPPED: Final = MappingProxyType(
+    {name: f"chatbot.plugins.builtin.{name}" for name in ("moderation",)}
+)
+"""Plugins that come along and load only where they are listed: module by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +57,8 @@ def find(listed: str, base: Path) -> Found:
     """Import a listed plugin.
 
     Args:
-        listed: the name of an entry point, a dotted module name, or a path (`./dice.py`).
+        listed: the name of an entry point or of a plugin that comes along, a dotted module name,
+            or a path (`./dice.py`).
         base: the folder that relative paths count from.
 
     Raises:
@@ -106,8 +113,9 @@ def _is_path(listed: str) -> bool:
 
 
 def _entry_point(listed: str) -> str:
-    """`module` or `module:attribute`; a name that is no entry point is a module's."""
-    return next((e.value for e in entry_points(group=ENTRY_POINTS, name=listed)), listed)
+    """`module` or `module:attribute`; a name that is neither shipped nor installed is a module."""
+    installed = (entry.value for entry in entry_points(group=ENTRY_POINTS, name=listed))
+    return next(installed, SHIPPED.get(listed, listed))
 
 
 def _declared(listed: str, imported: Imported, attribute: str) -> Found:

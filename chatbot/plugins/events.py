@@ -52,6 +52,20 @@ class MessageStatusChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageFailed:
+    """A message of ours was given up: too old, or there is nobody with keys to send it to.
+
+    Attributes:
+        user_id: whom it was for; empty where it was for a group.
+        reason: in words.
+    """
+
+    message_id: str
+    user_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupChanged:
     """The backend recorded something in a group's history.
 
@@ -71,5 +85,6 @@ Event: TypeAlias = (
     | IdentityChanged
     | MessageUndecryptable
     | MessageStatusChanged
+    | MessageFailed
     | GroupChanged
 )

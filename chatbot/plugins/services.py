@@ -92,6 +92,7 @@ class Scheduler(Protocol):
         every: str | timedelta | None = None,
         cron: str | None = None,
         arguments: Mapping[str, object] | None = None,
+        key: str | None = None,
     ) -> ScheduledJob:
         """Schedule `job`, the name of one of this plugin's jobs.
 
@@ -105,6 +106,8 @@ class Scheduler(Protocol):
             every: again and again, first in so long.
             cron: five fields, in the bot's time zone.
             arguments: for the job's parameters that are not injected; JSON values.
+            key: takes the place of what this plugin has scheduled under that key, which never
+                runs beside itself. One that runs now comes to its end first.
 
         Raises:
             ValueError: no such job, no or several times, or one that never comes.

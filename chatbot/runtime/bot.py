@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from chatbot.client.models import Message, User
-from chatbot.plugins.context import CommandInfo, Group, Scope
+from chatbot.plugins.context import CommandInfo, DeliveryStatus, Group, Scope
 from chatbot.plugins.control import Broadcaster
 from chatbot.plugins.people import Chat
 from chatbot.plugins.replies import Content
@@ -40,8 +40,10 @@ class RunningBot:
         """Aware, in that zone."""
         return self._world.now()
 
-    async def send(self, to: str, content: Content) -> Message:
-        """Write to somebody, encrypted, by user id or exact username.
+    async def send(
+        self, to: str, content: Content, *, key: str | None = None, at_end: bool = False
+    ) -> Message:
+        """Write to somebody, encrypted, by user id or exact username; under a key only once.
 
         Raises:
             SessionNotFoundError: unknown user, or one without keys.
@@ -51,7 +53,12 @@ class RunningBot:
         conversation = await account.messenger.conversations.open(user.id)
         if conversation.record.identity_key is None:
             await account.messenger.identities.bundle(conversation)
-        return await self._speech.say("send", Chat(user.id, "direct"), content)
+        chat = Chat(user.id, "direct")
+        return await self._speech.say("send", chat, content, at_end=at_end, key=key)
+
+    async def statuses(self, message_ids: Sequence[str]) -> Mapping[str, DeliveryStatus]:
+        """How far messages of the bot's have got, by id."""
+        return await self._world.account.messenger.outbox.statuses(message_ids)
 
     async def broadcast(self, audience: str, content: Content) -> str:
         """Write to everybody in a named audience, by whichever plugin provides a `Broadcaster`.

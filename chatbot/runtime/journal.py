@@ -233,8 +233,9 @@ class Journal:
         every = [unit for e in effects for unit in e.units]
         if values:
             every.append(self.values.write(values))
-        said = [message for e in effects for message in e.messages]
-        await self.post([*said, *messages], _joined([*every, *units]))
+        # Whatever was said twice under one key is one message.
+        said = {message.id: message for e in effects for message in e.messages}
+        await self.post([*said.values(), *messages], _joined([*every, *units]))
         for call in (call for e in effects for call in e.then):
             call()
 

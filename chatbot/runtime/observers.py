@@ -7,12 +7,13 @@ import logging
 from typing import Final
 
 from chatbot.client.client import WhatsAppClient
-from chatbot.client.models import ConnectionState, MessageStatus
+from chatbot.client.models import ConnectionState, Message, MessageStatus
 from chatbot.plugins.endpoints import HookEndpoint
 from chatbot.plugins.events import (
     ConnectionChanged,
     Event,
     IdentityChanged,
+    MessageFailed,
     MessageStatusChanged,
     MessageUndecryptable,
     PresenceChanged,
@@ -44,6 +45,7 @@ class Observers:
         client.on_identity_changed(self._identity)
         client.on_undecryptable(self._undecryptable)
         client.on_message_status(self._status)
+        client.on_send_failed(self._send_failed)
         client.on_group_event(self._group)
 
     async def publish(self, event: Event) -> None:
@@ -81,6 +83,9 @@ class Observers:
     async def _status(self, message_id: str, status: MessageStatus) -> None:
         if status != "pending":
             await self.publish(MessageStatusChanged(message_id, status))
+
+    async def _send_failed(self, message: Message, error: Exception) -> None:
+        await self.publish(MessageFailed(message.id, message.to_user, str(error)))
 
     def _group(self, group_id: str, _payload: object) -> None:
         # Any member can send any event: it is a reason to look again, and nothing to believe.

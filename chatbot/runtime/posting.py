@@ -14,6 +14,7 @@ from chatbot.client.models import Image, Message
 from chatbot.client.options import ImagePolicy
 from chatbot.client.pictures import make_image
 from chatbot.client.storage.batch import Unit
+from chatbot.plugins.onion import Outgoing
 from chatbot.plugins.people import Chat
 from chatbot.plugins.replies import Reply
 from chatbot.runtime.metrics import Metrics
@@ -77,6 +78,10 @@ class Post:
         self._metrics.messages_out["direct"] += len(direct)
         self._metrics.messages_out["group"] += sum(fresh)
         return result
+
+    def keyed_id(self, outgoing: Outgoing, key: str) -> str:
+        """The id of what a plugin sends somebody under a key, the same every time."""
+        return self._messenger.ids.of_step("key", outgoing.plugin, outgoing.chat.id, key)
 
     async def sent(self, message_id: str) -> Message | None:
         """A message of ours that was committed before."""

@@ -40,8 +40,11 @@ class PluginScheduler:
         every: str | timedelta | None = None,
         cron: str | None = None,
         arguments: Mapping[str, object] | None = None,
+        key: str | None = None,
     ) -> ScheduledJob:
         """Schedule one of this plugin's jobs; exactly one of the times says when.
+
+        What was scheduled under the same key gives way.
 
         Raises:
             ValueError: no such job, no or several times, or one that never comes.
@@ -51,7 +54,8 @@ class PluginScheduler:
         data = _as_json(arguments or {})
         endpoint.read(data)
         now = self._world.clock.now()
-        row = self._row(endpoint, self._when(at, after, every, cron), data, now)
+        schedule = self._when(at, after, every, cron)
+        row = self._row(self._id(key), endpoint, schedule, data, now)
         await self._work.later((), self._jobs.storage.put(row), self._jobs.changed)
         return self._shown(row, endpoint.name)
 
@@ -90,11 +94,20 @@ class PluginScheduler:
             return Schedule(at=zoned.isoformat())
         return Schedule(cron=cron, every=None if every is None else milliseconds(every))
 
+    def _id(self, key: str | None) -> str:
+        n = self._work.claim(_STEP)
+        return self._work.message_id(_STEP, n) if key is None else f"{self._plugin}:key:{key}"
+
     def _row(
-        self, endpoint: JobEndpoint, schedule: Schedule, arguments: Mapping[str, object], now: int
+        self,
+        job_id: str,
+        endpoint: JobEndpoint,
+        schedule: Schedule,
+        arguments: Mapping[str, object],
+        now: int,
     ) -> JobRow:
         row = JobRow(
-            id=self._work.message_id(_STEP, self._work.claim(_STEP)),
+            id=job_id,
             endpoint=endpoint.key,
             plugin=self._plugin,
             declared=False,

@@ -49,18 +49,34 @@ class Outlet:
         return saying.said[0]
 
     async def say(
-        self, work: Work, kind: str, outgoing: Outgoing, *, at_end: bool = False
+        self,
+        work: Work,
+        kind: str,
+        outgoing: Outgoing,
+        *,
+        at_end: bool = False,
+        key: str | None = None,
     ) -> Message:
         """Send a message as a step of `work`, at once or with the handler's end.
+
+        Args:
+            key: makes its id, so that no other run sends it again; a step that is known by its
+                place in the run otherwise.
 
         Returns:
             What was sent; where a middleware held it back, what would have been.
         """
         n = work.claim(kind)
-        saying = _Saying(work.message_id(kind, n))
+        if key is None:
+            saying = _Saying(work.message_id(kind, n))
+        else:
+            saying = _Saying(self.post.keyed_id(outgoing, key))
+            kind, n = f"{kind}\x1f{saying.message_id}", 0
         if work.has(kind, n):
             sent = await self.post.sent(saying.message_id)
             return sent or await self._compose(outgoing, saying)
+        if key is not None and (sent := await self.post.sent(saying.message_id)) is not None:
+            return sent
         token = _saying.set(saying)
         try:
             await self.onion(outgoing)
@@ -90,7 +106,13 @@ class Speech:
     cause: Context | None = None
 
     async def say(
-        self, kind: str, chat: Chat, content: Content, *, at_end: bool = False
+        self,
+        kind: str,
+        chat: Chat,
+        content: Content,
+        *,
+        at_end: bool = False,
+        key: str | None = None,
     ) -> Message:
         """Write into a chat.
 
@@ -100,12 +122,20 @@ class Speech:
         reply = as_reply(content)
         if reply is None:
             raise ValidationError("there is nothing to send: the text is empty")
-        return await self.reply(kind, chat, reply, at_end=at_end)
+        return await self.reply(kind, chat, reply, at_end=at_end, key=key)
 
-    async def reply(self, kind: str, chat: Chat, reply: Reply, *, at_end: bool = False) -> Message:
+    async def reply(
+        self,
+        kind: str,
+        chat: Chat,
+        reply: Reply,
+        *,
+        at_end: bool = False,
+        key: str | None = None,
+    ) -> Message:
         """The same with what `as_reply` gave."""
         outgoing = Outgoing(chat=chat, reply=reply, plugin=self.plugin, cause=self.cause)
-        return await self.outlet.say(self.work, kind, outgoing, at_end=at_end)
+        return await self.outlet.say(self.work, kind, outgoing, at_end=at_end, key=key)
 
 
 def _address(out: Outgoing) -> Chat:

@@ -93,6 +93,14 @@ class Person:
         if not heard.lower().startswith("pong"):
             raise AssertionError(f"{self.name} heard {heard!r}")
 
+    async def leaves(self) -> None:
+        """Go offline."""
+        await self.client.logout()
+
+    async def returns(self) -> None:
+        """Come online again."""
+        await self.client.login(self.name, _PASSWORD)
+
     async def starts_group(self, name: str, *others: Person) -> ChatGroup:
         """Make a group with the bot and these people in it."""
         bot = await self.client.find_user(self._bot)

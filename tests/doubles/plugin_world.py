@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
@@ -14,7 +14,7 @@ import msgspec
 
 from chatbot.client.models import Message, User
 from chatbot.plugins.access import Decision, Role
-from chatbot.plugins.context import CommandInfo, Context, Group
+from chatbot.plugins.context import CommandInfo, Context, DeliveryStatus, Group
 from chatbot.plugins.endpoints import Call, CommandEndpoint, FilterEndpoint
 from chatbot.plugins.people import Chat, GroupRole, Member
 from chatbot.plugins.replies import Content, Reply, as_reply
@@ -115,9 +115,15 @@ class MemoryBot:
     def now(self) -> datetime:
         return self.clock
 
-    async def send(self, to: str, content: Content) -> Message:
+    async def send(
+        self, to: str, content: Content, *, key: str | None = None, at_end: bool = False
+    ) -> Message:
+        del key, at_end
         self.sent.append((to, _text(content)))
         return make_message(_text(content), user=BOT)
+
+    async def statuses(self, message_ids: Sequence[str]) -> Mapping[str, DeliveryStatus]:
+        return dict.fromkeys(message_ids, "sent")
 
     async def broadcast(self, audience: str, content: Content) -> str:
         self.sent.append((audience, _text(content)))

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from chatbot.client.models import Message
+import msgspec
+
+from chatbot.client.models import Message, MessageStatus
 
 from .batch import Unit
 from .database import Database
@@ -160,6 +162,27 @@ class OutboxStorage:
             ).fetchall()
 
         return await self._database.write(query)
+
+    async def statuses(
+        self, message_ids: Sequence[str]
+    ) -> dict[str, MessageStatus | Literal["failed"]]:
+        """How far messages of ours have got, by id; ids that are not ours are left out."""
+        ids = msgspec.json.encode(list(message_ids)).decode()
+
+        def query(
+            connection: sqlite3.Connection,
+        ) -> dict[str, MessageStatus | Literal["failed"]]:
+            return dict(
+                connection.execute(
+                    "SELECT messages.id, iif(outbox.state = 'failed', 'failed', messages.status)"
+                    " FROM json_each(?1) JOIN messages"
+                    " ON messages.id = json_each.value AND messages.from_user = ?2"
+                    " LEFT JOIN outbox ON outbox.id = messages.id",
+                    (ids, self._me),
+                )
+            )
+
+        return await self._database.read(query)
 
     async def entries(
         self, kind: ConversationKind, recipient: str, states: Sequence[OutboxState]
