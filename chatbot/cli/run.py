@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,11 +33,30 @@ def run(
 async def _run(configs: list[BotConfig]) -> None:
     with stop_requested() as stop:
         async with AsyncExitStack() as stack:
+            bots = []
             for config in configs:
-                bot = await stack.enter_async_context(RunningBot(config))
-                typer.echo(_introduction(bot))
-            await stop.wait()
+                bots.append(await stack.enter_async_context(RunningBot(config)))
+                typer.echo(_introduction(bots[-1]))
+            await _end_of(bots, stop)
     typer.echo("Stopped")
+
+
+async def _end_of(bots: Sequence[RunningBot], stop: asyncio.Event) -> None:
+    """Wait until they are to stop.
+
+    Raises:
+        StorageError: one of them cannot go on, for its disk has failed.
+    """
+    asked = asyncio.ensure_future(stop.wait())
+    failures = [bot.runtime.failed for bot in bots]
+    ends: list[asyncio.Future[Any]] = [asked, *failures]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+    for failure in failures:
+        if failure.done():
+            raise failure.result()
 
 
 def _introduction(bot: RunningBot) -> str:
