@@ -215,7 +215,16 @@ class Conversations:
             StorageError: it cannot be read.
         """
         opened: asyncio.Future[Conversation] = asyncio.get_running_loop().create_future()
-        self.when_open(peer_id, opened.set_result, opened.set_exception)
+
+        def succeed(conversation: Conversation) -> None:
+            if not opened.done():  # whoever asked may have been cancelled
+                opened.set_result(conversation)
+
+        def fail(error: StorageError) -> None:
+            if not opened.done():
+                opened.set_exception(error)
+
+        self.when_open(peer_id, succeed, fail)
         return await opened
 
     def forget_all(self) -> list[Conversation]:
