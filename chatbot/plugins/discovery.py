@@ -25,7 +25,7 @@ ENTRY_POINTS: Final = "chatbot.plugins"
 
 
 SHIPPED: Final = MappingProxyType(
-    {name: f"chatbot.plugins.builtin.{name}" for name in ("moderation",)}
+    {name: f"chatbot.plugins.builtin.{name}" for name in ("broadcast", "moderation")}
 )
 """Plugins that come along and load only where they are listed: module by name."""
 
