@@ -16,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run chat test chaos lint format bench docs upgrade clean
+.PHONY: help run chat test chaos fuzz lint format bench docs upgrade clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ test: $(VENV)/.test ## Run all tests in random order and ask for their coverage.
 
 chaos: $(VENV)/.test ## Break everything for some 20 minutes and count (SEED=n repeats one).
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos $(if $(SEED),--seed $(SEED)) --json chaos.json
+
+fuzz: $(VENV)/.test ## Feed a million damaged inputs to whatever reads them (SEED=n repeats).
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.lint ## Check the style, the types and which way imports point.
 	$(BIN)/ruff check

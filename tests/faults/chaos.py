@@ -147,13 +147,14 @@ class Chaos:
 
     async def _talk(self, voice: Voice, bot_id: str) -> Talk:
         scale = self._scale
+        numbers = scale.messages // (scale.clients + scale.browsers)
         return Talk(
             voice,
             bot_id,
             self._tide,
-            numbers=scale.messages // (scale.clients + scale.browsers),
+            numbers=numbers,
             dialogs=scale.dialogs,
-            spread=scale.lifetime,
+            spread=scale.lifetime * scale.kills / numbers,
             seed=self._seed,
         )
 

@@ -28,7 +28,7 @@ class Talk:
         tide: how much may have been said by when.
         numbers: how many numbered messages.
         dialogs: how many of them are followed by a dialog.
-        spread: seconds over which messages are spread that may be said.
+        spread: the longest silence (seconds) between two messages that may be said.
         seed: of what is said when.
 
     Attributes:
