@@ -26,7 +26,7 @@ class BotProcess:
     """A bot that dies and comes back.
 
     Args:
-        options: server_url, storage_path, base, plugins, owners.
+        options: server_url, storage_path, base, plugins, owners, sections.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -77,6 +77,7 @@ async def _main(options: Mapping[str, Any]) -> None:
             storage_path=Path(options["storage_path"]),
             base=Path(options["base"]),
             plugins=options["plugins"],
+            sections=options.get("sections", {}),
             appointments=Appointments(owners=options.get("owners", ())),
             client=ClientOptions(argon2=CHEAP, trusted_server=True),
         )
