@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from doubles.reports import report
 
 from chatbot.testing import ChatWorld, Person
 
@@ -21,15 +22,6 @@ async def start(world: ChatWorld, **section: Any) -> Person:
 
 async def people(world: ChatWorld, *names: str) -> list[Person]:
     return [await world.person(name) for name in names]
-
-
-async def report(alice: Person, number: int, *parts: str) -> str:
-    """The report, once all of these stand in it."""
-    for _ in range(100):
-        told = await alice.says(f"/broadcast report {number}")
-        if all(part in told for part in parts):
-            return told
-    raise AssertionError(told)
 
 
 async def test_everybody_in_the_audience_gets_it_once(chat_world: ChatWorld) -> None:

@@ -142,7 +142,7 @@ class Courier:
             return None
         except WhatsAppClientError as error:
             self.logger.warning("broadcast %d cannot be sent to %s: %s", number, recipient, error)
-            return replace(row, reason=str(error)) if last or _is_hopeless(error) else None
+            return replace(row, reason=_reason(error)) if last or _is_hopeless(error) else None
         return replace(row, message=sent.id)
 
     async def _end(self, number: int, standing: Literal["done", "failed"], note: str = "") -> None:
@@ -158,3 +158,8 @@ def _is_hopeless(error: WhatsAppClientError) -> bool:
     return isinstance(
         error, DecryptionError | IdentityError | SessionNotFoundError | ValidationError
     )
+
+
+def _reason(error: WhatsAppClientError) -> str:
+    # The backend's words for it are about material.
+    return "has published no keys" if isinstance(error, SessionNotFoundError) else str(error)
