@@ -22,7 +22,7 @@ from .ratchet import Decryption, RatchetState
 MAX_SKIPPED_KEYS: Final = 2000
 """Skipped message keys kept per session, oldest out first (PROTOCOL.md 4.1.2)."""
 
-MAX_RETIRED_KEYS: Final = 100
+MAX_RETIRED_KEYS: Final = 20
 """How many former remote ratchet keys are remembered, to refuse a second DH step to one of them.
 
 A message under a key older than these costs a DH operation from the failure budget and then fails
