@@ -62,6 +62,10 @@ class BudgetExhaustedError(DecryptionError):
     """The sender's failures have used up the minute's budget: try again later, drop nothing."""
 
 
+class GapError(DecryptionError):
+    """It is genuine, and shows that messages before it have not come: read those first."""
+
+
 class Received(Struct, frozen=True, kw_only=True):
     """A decrypted message.
 
@@ -70,7 +74,6 @@ class Received(Struct, frozen=True, kw_only=True):
         session_id: the session it decrypted in.
         opened: whether its `x3dh` opened that session.
         identity_key: the peer's identity key (32 bytes) that the session stands on.
-        gap: whether it shows that messages before it have not come (PROTOCOL.md 4.3).
         used_one_time_prekey: the id of our one-time prekey to delete once this is durable.
     """
 
@@ -78,7 +81,6 @@ class Received(Struct, frozen=True, kw_only=True):
     session_id: str
     opened: bool
     identity_key: bytes
-    gap: bool = False
     used_one_time_prekey: int | None = None
 
 
@@ -144,13 +146,18 @@ class PeerRecord:
         key_ring: KeyRing,
         now: int,
         *,
+        gaps: bool = True,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Received:
         """Decrypt a message in the session it belongs to.
 
         A failure changes nothing but the failure budget.
 
+        Args:
+            gaps: whether messages before it may be missing (PROTOCOL.md 4.3).
+
         Raises:
+            GapError: they are missing, and may not be.
             IdentityUnknownError: genuine under an identity that has to be accepted first.
             BudgetExhaustedError: not tried; try again when the minute is over.
             DecryptionError: it cannot be decrypted; `reason` says why.
@@ -158,12 +165,12 @@ class PeerRecord:
         if message.x3dh is not None:
             known = self._ephemerals.get(message.x3dh.sender_ephemeral_key)
             if known is None:
-                return self._receive_opening(message, message.x3dh, key_ring, now, random)
+                return self._receive_opening(message, message.x3dh, key_ring, now, gaps, random)
             if known[0] not in self.sessions:
                 raise DecryptionError(
                     "this x3dh was accepted before, and its session is gone", reason="replay"
                 )
-        return self._receive_in_candidates(message, now, random)
+        return self._receive_in_candidates(message, now, gaps, random)
 
     def charge_rejected_identity(self, now: int) -> None:
         """A message under an identity that the peer does not publish: making it cost nothing."""
@@ -175,6 +182,7 @@ class PeerRecord:
         header: X3DHHeader,
         key_ring: KeyRing,
         now: int,
+        gaps: bool,
         random: Callable[[int], bytes],
     ) -> Received:
         if self._budget.exhausted(now):
@@ -189,6 +197,7 @@ class PeerRecord:
             )
             raise
         self._require_pinned(header.sender_identity_key)
+        _check_gap(decryption, gaps=gaps)
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)
         self._apply(session, decryption, now)
@@ -200,14 +209,14 @@ class PeerRecord:
             session_id=session.id,
             opened=True,
             identity_key=header.sender_identity_key,
-            gap=bool(decryption.added),
             used_one_time_prekey=header.used_one_time_prekey_id,
         )
 
     def _receive_in_candidates(
-        self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
+        self, message: EncryptedMessage, now: int, gaps: bool, random: Callable[[int], bytes]
     ) -> Received:
         session, decryption = self._try_candidates(message, now, random)
+        _check_gap(decryption, gaps=gaps)
         if session.remote_identity_key == self.identity_key:
             if session.id == self._newest_opened:
                 self._confirm(session.id)
@@ -218,7 +227,6 @@ class PeerRecord:
             session_id=session.id,
             opened=False,
             identity_key=session.remote_identity_key,
-            gap=bool(decryption.added),
         )
 
     def _try_candidates(
@@ -446,3 +454,8 @@ class PeerRecord:
     @staticmethod
     def _session_id(header: X3DHHeader, *, ours: bool = False) -> str:
         return ("i-" if ours else "r-") + header.sender_ephemeral_key[:16].hex()
+
+
+def _check_gap(decryption: Decryption, *, gaps: bool) -> None:
+    if decryption.added and not gaps:
+        raise GapError("messages before this one have not come", reason="gap")

@@ -41,6 +41,9 @@ RETRY_INTERVAL: Final = 60.0
 MISSED_INTERVAL: Final = 10_000
 """At most one look (ms) into a history because its peer's messages seem to be incomplete."""
 
+GAP_INTERVAL: Final = 2_000
+"""The same (ms) where a message waits for it."""
+
 RECOVERY_INTERVAL: Final = 5.0
 """Seconds until a storage that failed is tried again."""
 
@@ -145,14 +148,19 @@ class CatchUp:
             self._looked_at.add(peer_id)
             self.due(peer_id)
 
-    def missed(self, peer_id: str) -> None:
+    def missed(self, peer_id: str, interval: int = MISSED_INTERVAL) -> None:
         """Messages of this peer seem to be missing: look into the history, but not all the time."""
         conversation = self._conversations.cached(peer_id)
-        wait = 0 if conversation is None else conversation.read_at + MISSED_INTERVAL - self._clock()
+        wait = 0 if conversation is None else conversation.read_at + interval - self._clock()
         if wait > 0:
-            self._look_later(peer_id, min(wait, MISSED_INTERVAL) / 1000)
+            self._look_later(peer_id, min(wait, interval) / 1000)
         else:
             self.due(peer_id)
+
+    def gap(self, peer_id: str) -> None:
+        """The same of one who has written what comes behind them: that waits until then."""
+        self._conversations.behind.add(peer_id)
+        self.missed(peer_id, GAP_INTERVAL)
 
     def stop(self) -> None:
         """The connection is gone: everything is behind until the next."""

@@ -157,6 +157,7 @@ class Messenger:
             clock=clock,
             on_behind=self._behind,
             on_missed=self._missed,
+            on_gap=self._gap,
             on_session_opened=on_session_opened,
             heal=self._heal,
         )
@@ -340,6 +341,10 @@ class Messenger:
     def _missed(self, peer_id: str) -> None:
         if self._link.connected:
             self.catch_up.missed(peer_id)
+
+    def _gap(self, peer_id: str) -> None:
+        if self._link.connected:
+            self.catch_up.gap(peer_id)
 
     def _group_behind(self, group_id: str) -> None:
         if self._link.connected:

@@ -1,7 +1,8 @@
 """Receiving: from the frame through the ratchet to the inbox.
 
 A frame is decrypted at once where its conversation is in memory and nothing is going on in it, and
-waits in `Conversation.inbound` otherwise: behind a catch-up, or while a new identity is looked up.
+waits in `Conversation.inbound` otherwise: behind a catch-up, which it asks for where messages
+before it are missing, or while a new identity is looked up.
 Session, message and seen mark are one transaction; only then is the message handed on.
 """
 
@@ -18,6 +19,7 @@ from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import E2EE_PREFIX, decode_content
 from chatbot.client.crypto.session_manager import (
     BudgetExhaustedError,
+    GapError,
     IdentityUnknownError,
     Received,
 )
@@ -70,6 +72,7 @@ class Receiver:
         clock: Callable[[], int],
         on_behind: Callable[[str], None],
         on_missed: Callable[[str], None],
+        on_gap: Callable[[str], None],
         on_session_opened: Callable[[int | None], None],
         heal: Callable[[Conversation], None],
     ) -> None:
@@ -85,6 +88,7 @@ class Receiver:
         self._clock = clock
         self._on_behind = on_behind
         self._on_missed = on_missed
+        self._on_gap = on_gap
         self._waiting_size = 0
         self._on_session_opened = on_session_opened
         self._heal = heal
@@ -135,7 +139,7 @@ class Receiver:
                 return
             if self._receive(conversation, conversation.inbound[0]):
                 self._take_front(conversation)
-            else:
+            elif not conversation.behind:
                 conversation.stuck = True
                 self._spawn(self._receive_slowly(conversation))
 
@@ -173,7 +177,7 @@ class Receiver:
             self._decrypt_and_store(conversation, frame, live=live)
         except IdentityUnknownError as error:
             return await self._receive_from_stranger(conversation, frame, error, live=live)
-        except BudgetExhaustedError:
+        except (BudgetExhaustedError, GapError):
             return False
         except DecryptionError as error:
             await self._report(conversation, frame, error, live=live)
@@ -183,6 +187,10 @@ class Receiver:
         """Handle a frame that needs no waiting; False if it does, with nothing changed."""
         try:
             self._decrypt_and_store(conversation, frame, live=True)
+        except GapError:
+            conversation.held_back = frame.id
+            self._on_gap(conversation.peer_id)
+            return False
         except DecryptionError:
             return False
         return True
@@ -195,7 +203,10 @@ class Receiver:
             self._store(conversation, self._plain_message(frame), None)
             return
         received = conversation.record.receive(
-            decode_content(frame.content), self._key_ring, self._clock()
+            decode_content(frame.content),
+            self._key_ring,
+            self._clock(),
+            gaps=not live or frame.id == conversation.held_back,
         )
         try:
             message = self._decrypted_message(frame, received)
@@ -205,8 +216,6 @@ class Receiver:
             self._store(conversation, message, received)
         if received.opened:
             conversation.queue.peer_started_afresh(self._clock(), received.session_id)
-        if received.gap and live:
-            self._on_missed(conversation.peer_id)
         self._sender.pump(conversation)
 
     async def _receive_from_stranger(

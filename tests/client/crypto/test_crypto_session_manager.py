@@ -22,6 +22,7 @@ from chatbot.client.crypto.session_manager import (
     MAX_SESSIONS,
     SESSION_TIMEOUT,
     BudgetExhaustedError,
+    GapError,
     IdentityUnknownError,
     PeerRecord,
     Received,
@@ -170,15 +171,32 @@ class TestSkippedKeys:  # 4.1.2
         late = alice.says("the old chain's last")
         alice.receives(bob.says())
         new = alice.says("the new chain's first")
-        received = bob.receives(new)
-        assert received.gap
+        bob.receives(new)
         assert bob.receives(late).plaintext == b"the old chain's last"
 
-    def test_a_gap_is_said_once(self, alice: Side, bob: Side) -> None:
+    def test_where_gaps_are_not_accepted_nothing_has_changed(self, alice: Side, bob: Side) -> None:
         in_touch(alice, bob)
-        late = alice.says()
-        assert bob.receives(alice.says()).gap
-        assert not bob.receives(late).gap
+        late, early = alice.says("late"), alice.says("early")
+        bob.record.take_changes()
+        before = bob.stored()
+        with pytest.raises(GapError):
+            bob.record.receive(early, bob.ring, bob.now, gaps=False)
+        assert bob.stored() == before
+        assert bob.record.take_changes() == PeerChanges()
+        for message, plaintext in ((late, b"late"), (early, b"early")):
+            received = bob.record.receive(message, bob.ring, bob.now, gaps=False)
+            assert received.plaintext == plaintext
+
+    def test_an_opening_message_that_was_not_its_sessions_first_is_a_gap(
+        self, alice: Side, bob: Side
+    ) -> None:
+        first = alice.opens(bob)
+        bob.record.accept_identity(alice.ring.identity.public_key)
+        (session,) = alice.record.sessions.values()
+        second = EncryptedMessage(*session.encrypt(b"second", alice.now), first.x3dh)
+        with pytest.raises(GapError):
+            bob.record.receive(second, bob.ring, bob.now, gaps=False)
+        assert not bob.record.sessions
 
     def test_2000_are_kept_the_oldest_go(self, alice: Side, bob: Side) -> None:
         in_touch(alice, bob)

@@ -1,0 +1,41 @@
+"""Messages that are stored and never pushed, and what comes behind them (PROTOCOL.md 4.3)."""
+
+from __future__ import annotations
+
+from doubles.clients import Clients, Collected
+from doubles.faulty_backend import FaultyServer
+from doubles.pictures import PNG
+
+
+async def test_what_was_missed_is_handled_before_what_shows_that_it_was(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    alice, bob = await faulty_clients.register("alice"), await faulty_clients.register("bob")
+    heard, answered = Collected(bob.on_message), Collected(alice.on_message)
+    await alice.send_message("bob", "hello")
+    await bob.send_message("alice", "hello, you")
+    await answered.next()
+    faulty.faults.lost_pushes = True
+    await alice.send_message("bob", "one")
+    faulty.faults.lost_pushes = False
+    await alice.send_message("bob", "two")
+    await alice.send_message("bob", "three")
+    said = [(await heard.next(20)).content for _ in range(4)]
+    assert said == ["hello", "one", "two", "three"]
+
+
+async def test_what_can_be_found_nowhere_holds_nothing_up(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    """What is over 2 MB the real backend forwards and does not store; here it is not pushed."""
+    alice, bob = await faulty_clients.register("alice"), await faulty_clients.register("bob")
+    heard, answered = Collected(bob.on_message), Collected(alice.on_message)
+    await alice.send_message("bob", "hello")
+    await bob.send_message("alice", "hello, you")
+    await answered.next()
+    faulty.faults.lost_pushes = True
+    await alice.send_image("bob", PNG + bytes(2_000_000))
+    faulty.faults.lost_pushes = False
+    await alice.send_message("bob", "did you see it?")
+    said = [(await heard.next(20)).content for _ in range(2)]
+    assert said == ["hello", "did you see it?"]
