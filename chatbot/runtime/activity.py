@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from chatbot.runtime.watch import Limit, Watch
 
 T = TypeVar("T")
 
@@ -15,19 +17,21 @@ class Activity:
 
     Args:
         work: called with the activity; it must deal with its own errors.
+        watch: ends what runs for too long.
 
     Attributes:
         task: what does the work, once it has begun.
         paused: whether it waits for an answer.
     """
 
-    __slots__ = ("_limits", "_resting", "_work", "paused", "task")
+    __slots__ = ("_limit", "_resting", "_watch", "_work", "paused", "task")
 
-    def __init__(self, work: Callable[[Activity], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, work: Callable[[Activity], Coroutine[Any, Any, None]], watch: Watch) -> None:
         self._work = work
+        self._watch = watch
         self.task: asyncio.Task[None] | None = None
         self._resting = asyncio.Event()
-        self._limits: list[asyncio.Timeout] = []
+        self._limit: Limit | None = None
         self.paused = False
 
     async def go(self) -> None:
@@ -48,47 +52,33 @@ class Activity:
 
         Whoever gives the answer calls `go`, so that what follows has its place in the lane.
         """
-        with self._halted():
-            self.paused = True
-            self._resting.set()
-            try:
-                return await answer
-            finally:
-                self.paused = False
+        if self._limit is not None:
+            self._limit.halt()
+        self.paused = True
+        self._resting.set()
+        try:
+            return await answer
+        finally:
+            self.paused = False
+            if self._limit is not None:
+                self._limit.go_on()
 
-    @asynccontextmanager
-    async def limited(self, ms: int) -> AsyncIterator[None]:
+    @contextmanager
+    def limited(self, ms: int) -> Iterator[None]:
         """Let the body run so long (ms), pauses not counted; outer limits do not count it.
 
         Raises:
             TimeoutError: it took longer, and was cancelled.
         """
-        with self._halted():
-            async with asyncio.timeout(ms / 1000) as limit:
-                self._limits.append(limit)
-                try:
-                    yield
-                finally:
-                    self._limits.remove(limit)
+        outer = self._limit
+        self._limit = Limit(self._watch, ms / 1000, outer)
+        try:
+            with self._limit:
+                yield
+        finally:
+            self._limit = outer
 
     def cancel(self) -> None:
         """Stop it where it is."""
         if self.task is not None:
             self.task.cancel()
-
-    @contextmanager
-    def _halted(self) -> Iterator[None]:
-        """Stop the watches; afterwards they go on where they were."""
-        loop = asyncio.get_running_loop()
-        left = [
-            (limit, when - loop.time())
-            for limit in self._limits
-            if (when := limit.when()) is not None
-        ]
-        for limit, _ in left:
-            limit.reschedule(None)
-        try:
-            yield
-        finally:
-            for limit, seconds in left:
-                limit.reschedule(loop.time() + seconds)

@@ -153,7 +153,7 @@ class MessageHost:
     ) -> str:
         limit = endpoint.timeout or self.timeout
         try:
-            async with self.incoming.activity.limited(limit):
+            with self.incoming.activity.limited(limit):
                 await self._answer_with(ctx, await call.run(self.threads.runner(endpoint.key)))
         except UsageError as error:
             text, outcome = str(error), "usage"

@@ -21,6 +21,7 @@ from chatbot.runtime.handlers import MessageHost, OutdatedError
 from chatbot.runtime.journal import Run
 from chatbot.runtime.retries import Due, delay, park, put_off, reference
 from chatbot.runtime.threads import Threads
+from chatbot.runtime.watch import Watch
 from chatbot.runtime.world import World
 
 __all__ = ["Handling", "HandlingOptions"]
@@ -63,6 +64,7 @@ class Handling:
         self._activities: dict[Activity, InboxEntry] = {}
         self._rereading: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._watch = Watch()
         self._due = Due(world.clock, self._again)
 
     @property
@@ -80,7 +82,7 @@ class Handling:
         if self._stopping:
             return  # it stays in the inbox
         if entry.attempts or not await self._awaited.take(entry):
-            activity = Activity(lambda own: self._work(entry, own))
+            activity = Activity(lambda own: self._work(entry, own), self._watch)
             self._activities[activity] = entry
             await activity.go()
         self._recovery.reached(_run_key(entry))
@@ -114,6 +116,7 @@ class Handling:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        self._watch.close()
 
     # ------------------------------------------------------------ one entry
 
@@ -133,7 +136,7 @@ class Handling:
         """Try to handle a message; whether it need not begin anew."""
         try:
             host = await self._host(entry, run, activity)
-            async with activity.limited(self._options.timeout):
+            with activity.limited(self._options.timeout):
                 await host.incoming.generation.inbound(host.outermost())
             if host.failed_with is not None:
                 await self._failed(entry, run, host.failed_with, quiet=host.failed_with.quiet)
