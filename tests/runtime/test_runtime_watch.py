@@ -48,16 +48,21 @@ async def test_the_one_that_ends_first_is_looked_at_first(watch: Watch) -> None:
 async def test_what_ends_in_time_is_left_alone(watch: Watch) -> None:
     with Limit(watch, SOON, None):
         pass
-    with pytest.raises(TimeoutError):
-        with Limit(watch, SOON, None):  # its timer comes after the first one's
-            await for_ever()
+    with pytest.raises(TimeoutError), Limit(watch, SOON, None):
+        await for_ever()  # the first one's timer is over before its own
 
 
 async def test_an_outer_limit_does_not_count_the_inner_one(watch: Watch) -> None:
     outer = Limit(watch, 5 * SOON, None)
     with outer, pytest.raises(TimeoutError), Limit(watch, 10 * SOON, outer):
         await for_ever()
-    with pytest.raises(TimeoutError), Limit(watch, SOON, None) as _, Limit(watch, LONG, None):
+
+
+async def test_an_outer_limit_goes_on_behind_the_inner_one(watch: Watch) -> None:
+    outer = Limit(watch, 2 * SOON, None)
+    with pytest.raises(TimeoutError), outer:
+        with Limit(watch, LONG, outer):
+            pass
         await for_ever()
 
 
@@ -71,13 +76,18 @@ async def test_a_halted_limit_does_not_count(watch: Watch) -> None:
 
 async def test_one_that_is_over_ends_its_body_once(watch: Watch) -> None:
     limit = Limit(watch, SOON, None)
-    with pytest.raises(TimeoutError), limit:
-        try:
-            await for_ever()
-        finally:
-            limit.halt()
-            limit.go_on()
-            await asyncio.sleep(3 * SOON)
+
+    async def work() -> None:
+        with limit:
+            try:
+                await for_ever()
+            finally:
+                limit.halt()
+                limit.go_on()
+                await asyncio.sleep(3 * SOON)
+
+    with pytest.raises(TimeoutError):
+        await work()
 
 
 async def test_a_cancellation_from_elsewhere_stays_one(watch: Watch) -> None:
