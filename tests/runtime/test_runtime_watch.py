@@ -60,10 +60,15 @@ async def test_an_outer_limit_does_not_count_the_inner_one(watch: Watch) -> None
 
 async def test_an_outer_limit_goes_on_behind_the_inner_one(watch: Watch) -> None:
     outer = Limit(watch, 2 * SOON, None)
-    with pytest.raises(TimeoutError), outer:
-        with Limit(watch, LONG, outer):
-            pass
-        await for_ever()
+
+    async def work() -> None:
+        with outer:
+            with Limit(watch, LONG, outer):
+                pass
+            await for_ever()
+
+    with pytest.raises(TimeoutError):
+        await work()
 
 
 async def test_a_halted_limit_does_not_count(watch: Watch) -> None:
