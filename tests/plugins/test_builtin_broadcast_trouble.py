@@ -61,6 +61,21 @@ async def test_an_outage_is_waited_out(chat_world: ChatWorld, tmp_path: Path) ->
     await bob.hears_nothing()
 
 
+async def test_it_goes_on_when_the_connection_is_back(
+    chat_world: ChatWorld, tmp_path: Path
+) -> None:
+    file = weather(tmp_path, OUTAGE)
+    alice = await start(chat_world, file, team=("bob",))
+    bob = await chat_world.person("bob")
+    with log_lines("plugin.broadcast") as log:
+        await alice.says("/announce now team news")
+        await log.until("broadcast 1 waits for the backend: it rains")
+    weather(tmp_path, "pass")
+    await chat_world.restart_bot()
+    assert await bob.hears() == "news"
+    await bob.hears_nothing()
+
+
 async def test_one_error_does_not_keep_it_from_the_others(
     chat_world: ChatWorld, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from chatbot.plugins.builtin.broadcast.ledger import Broadcast, Ledger
 from chatbot.plugins.builtin.broadcast.reports import line, report, tally
 from chatbot.plugins.context import Bot
 from chatbot.plugins.errors import UsageError
-from chatbot.plugins.events import MessageFailed
+from chatbot.plugins.events import ConnectionChanged, MessageFailed
 from chatbot.plugins.markers import Range, Rest
 from chatbot.plugins.text import quoted, sanitise
 
@@ -41,6 +41,13 @@ async def announce_now(
     """Begin what was scheduled; one that the bot was down for begins late, and once."""
     del number, cron  # they are for the list
     await announcer.broadcast(audience, text)
+
+
+@plugin.on(ConnectionChanged)
+async def connected(event: ConnectionChanged, ledger: Ledger, announcer: Announcer) -> None:
+    """Go on at once after an outage or a start, whatever became of the last batch."""
+    if event.state == "connected" and await ledger.running():
+        await announcer.go_on()
 
 
 @plugin.on(MessageFailed)
