@@ -114,7 +114,7 @@ async def test_killed_at_any_time(stage: Stage, killed: BotProcess) -> None:
     await killed.start()
     alice, people = await gather(stage, RECIPIENTS)
     assert "has begun" in await alice.says("/announce now team news")
-    for _ in range(4):
+    for _ in range(3):
         await asyncio.sleep(chance.uniform(0, 0.2))
         killed.kill()
         await killed.start()

@@ -55,7 +55,7 @@ async def test_an_outage_is_waited_out(chat_world: ChatWorld, tmp_path: Path) ->
     with log_lines("plugin.broadcast") as log:
         await alice.says("/announce now team news")
         for times in range(1, 8):
-            await log.until("broadcast 1 waits for the backend: it rains", times)
+            await log.until("broadcast 1 is held up: it rains", times)
             chat_world.advance(timedelta(seconds=31))
     assert await bob.hears() == "news"
     await bob.hears_nothing()
@@ -69,7 +69,7 @@ async def test_it_goes_on_when_the_connection_is_back(
     bob = await chat_world.person("bob")
     with log_lines("plugin.broadcast") as log:
         await alice.says("/announce now team news")
-        await log.until("broadcast 1 waits for the backend: it rains")
+        await log.until("broadcast 1 is held up: it rains")
     weather(tmp_path, "pass")
     await chat_world.restart_bot()
     assert await bob.hears() == "news"
@@ -84,7 +84,7 @@ async def test_one_error_does_not_keep_it_from_the_others(
         await chat_world.person("bob")
         await alice.says("/announce now team news")
         for times in range(1, 5):
-            await log.until("cannot be sent to", times)
+            await log.until("broadcast 1 is held up: it is ill", times)
             chat_world.advance(timedelta(seconds=31))
     assert (await report(alice, 1, "done")).endswith("failed:\n@bob: it is ill")
 

@@ -116,33 +116,26 @@ class Courier:
         content = await self.ledger.content(number)
         rows = [row async for row in self.ledger.rows(number, after=plan.after, limit=limit + 1)]
         for count, (recipient, row) in enumerate(rows[:limit]):
-            sent = await self._send(number, recipient, row, content, last=plan.tries + 1 >= TRIES)
-            if sent is None:
-                await self.ledger.save_plan(number, replace(plan, tries=plan.tries + 1))
-                return Batch(count, held=True)
-            await self.ledger.put(number, recipient, sent)
+            try:
+                seen_to = row if row.reason else await self._send(number, recipient, row, content)
+            except StorageError:
+                raise
+            except WhatsAppClientError as error:
+                self.logger.warning("broadcast %d is held up: %s", number, error)
+                tries = plan.tries + (not isinstance(error, ConnectionError))
+                if tries < TRIES and not _is_hopeless(error):
+                    await self.ledger.save_plan(number, replace(plan, tries=tries))
+                    return Batch(count, held=True)
+                seen_to = replace(row, reason=_reason(error))
+            await self.ledger.put(number, recipient, seen_to)
             plan = Plan(total=plan.total, after=recipient)
         await self.ledger.save_plan(number, plan)
         if len(rows) <= limit:
             await self._end(number, "done")
         return Batch(min(len(rows), limit))
 
-    async def _send(
-        self, number: int, recipient: str, row: Row, content: Reply, *, last: bool
-    ) -> Row | None:
-        """The recipient's row once they are seen to, None where that has to wait."""
-        if row.reason:
-            return row
-        try:
-            sent = await self.bot.send(recipient, content, key=f"broadcast {number}", at_end=True)
-        except StorageError:
-            raise
-        except ConnectionError as error:
-            self.logger.warning("broadcast %d waits for the backend: %s", number, error)
-            return None
-        except WhatsAppClientError as error:
-            self.logger.warning("broadcast %d cannot be sent to %s: %s", number, recipient, error)
-            return replace(row, reason=_reason(error)) if last or _is_hopeless(error) else None
+    async def _send(self, number: int, recipient: str, row: Row, content: Reply) -> Row:
+        sent = await self.bot.send(recipient, content, key=f"broadcast {number}", at_end=True)
         return replace(row, message=sent.id)
 
     async def _end(self, number: int, standing: Literal["done", "failed"], note: str = "") -> None:
