@@ -151,19 +151,42 @@ class MessageStorage:
     # ------------------------------------------------------------ inbox
 
     async def pending(
-        self, after: int = 0, limit: int = 100, *, kind: ConversationKind | None = None
+        self, after: int = 0, limit: int = 100, *, conversation: str | None = None
     ) -> list[InboxEntry]:
-        """What still waits for its handlers, in order of arrival, from behind `after`."""
+        """What still waits for its handlers, in order of arrival, from behind `after`.
+
+        Args:
+            after: a seq.
+            limit: how many at most.
+            conversation: only this one's, None for all.
+        """
+        one = "" if conversation is None else " AND inbox.conversation = ?3"
 
         def query(connection: sqlite3.Connection) -> list[InboxEntry]:
             rows = connection.execute(
                 "SELECT inbox.seq, inbox.conversation, inbox.kind, inbox.attempts,"  # noqa: S608
                 f" {self.columns} FROM inbox JOIN messages ON messages.seq = inbox.message_seq"
-                " WHERE inbox.state = 'ready' AND inbox.seq > ?1 AND ifnull(?2, kind) = kind"
-                " ORDER BY inbox.seq LIMIT ?3",
-                (after, kind, limit),
+                f" WHERE inbox.state = 'ready' AND inbox.seq > ?1{one} ORDER BY inbox.seq LIMIT ?2",
+                (after, limit) if conversation is None else (after, limit, conversation),
             )
             return [InboxEntry(r[0], r[1], r[2], self.from_row(r[4:]), r[3]) for r in rows]
+
+        return await self._database.read(query)
+
+    async def waiting(self, kind: ConversationKind | None = None) -> list[str]:
+        """The conversations of which something waits for its handlers, the longest waiting first.
+
+        Args:
+            kind: only those of that kind, None for all.
+        """
+
+        def query(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT conversation FROM inbox WHERE state = 'ready' AND ifnull(?, kind) = kind"
+                " GROUP BY conversation ORDER BY min(seq)",
+                (kind,),
+            )
+            return [conversation for (conversation,) in rows]
 
         return await self._database.read(query)
 
