@@ -179,6 +179,23 @@ async def test_paused_resumed_and_cancelled(chat_world: ChatWorld) -> None:
         assert "no broadcast 7" in await alice.says(f"/broadcast {command} 7")
 
 
+async def test_it_goes_on_when_the_plugin_is_back(chat_world: ChatWorld) -> None:
+    alice = await start(chat_world, audiences={"team": ["bob", "carol"]}, rate="1/1h")
+    bob, carol = await people(chat_world, "bob", "carol")
+    await alice.says("/announce now team news")
+    await report(alice, 1, "running: 1 of 2 sent")
+    assert await alice.says("/plugins reload broadcast") == "broadcast is the new one now."
+    await report(alice, 1, "running: 1 of 2 sent")
+    assert await alice.says("/plugins disable broadcast") == "broadcast is off now."
+    chat_world.advance(timedelta(hours=1))
+    await alice.hears_nothing()
+    assert await alice.says("/plugins enable broadcast") == "broadcast is in use now."
+    await report(alice, 1, "done: 2 of 2 sent")
+    for person in (bob, carol):
+        assert await person.hears() == "news"
+        await person.hears_nothing()
+
+
 async def test_old_broadcasts_are_forgotten(chat_world: ChatWorld) -> None:
     alice = await start(chat_world, audiences={"team": ["bob"]}, keep=2)
     (bob,) = await people(chat_world, "bob")
