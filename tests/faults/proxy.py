@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -258,7 +258,8 @@ class _Bridge:
 
     async def _send_late(self, frame: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self._downstream.send_str(frame)
+        with suppress(ConnectionResetError):  # cut meanwhile
+            await self._downstream.send_str(frame)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

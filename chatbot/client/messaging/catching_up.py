@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, Final
@@ -37,6 +37,9 @@ SWEEP_INTERVAL: Final = 0.2
 
 RETRY_INTERVAL: Final = 60.0
 """Seconds until what could not be finished is tried again."""
+
+PATIENCE: Final = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between the first attempts at a history; live frames wait for those, and no longer."""
 
 MISSED_INTERVAL: Final = 10_000
 """At most one look (ms) into a history because its peer's messages seem to be incomplete."""
@@ -106,6 +109,7 @@ class CatchUp:
         self._on_rollback = on_rollback
         self._due: dict[str, None] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
+        self._failures: Counter[str] = Counter()
         self._groups_missed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._readers: set[asyncio.Task[None] | None] = set()
@@ -171,6 +175,7 @@ class CatchUp:
         for timer in self._later.values():
             timer.cancel()
         self._later.clear()
+        self._failures.clear()
         self._groups_missed.clear()
         self._readers.clear()
 
@@ -298,8 +303,6 @@ class CatchUp:
             ConnectionError: the backend cannot be reached.
             StorageError: the storage cannot be.
         """
-        self._conversations.behind.add(peer_id)
-        self._looked_at.add(peer_id)
         try:
             return await self._read_missed(peer_id, after)
         finally:
@@ -307,21 +310,36 @@ class CatchUp:
 
     async def _read_conversation(self, peer_id: str) -> None:
         try:
-            settled = await self.read(peer_id)
+            settled = await self._read_missed(peer_id)
         except asyncio.CancelledError:
             self._due[peer_id] = None
             raise
         except WhatsAppClientError as error:
             logger.warning("the history with %s cannot be read now: %s", peer_id, error)
             settled = False
-        if not settled:
+        self._attempted(peer_id, settled=settled)
+
+    def _attempted(self, peer_id: str, *, settled: bool) -> None:
+        """Let the live frames through behind a history, or try that again, with patience."""
+        if settled:
+            del self._failures[peer_id]
+            self._let_through(peer_id)
+            return
+        attempt = self._failures[peer_id]
+        self._failures[peer_id] += 1
+        if attempt < len(PATIENCE):
+            self._look_later(peer_id, PATIENCE[attempt])
+        else:
+            self._let_through(peer_id)
             self._look_later(peer_id, RETRY_INTERVAL)
 
-    async def _read_missed(self, peer_id: str, after: int) -> bool:
+    async def _read_missed(self, peer_id: str, after: int = 0) -> bool:
         """Handle what is new in a history; False if it is to be read again in a while.
 
         What waits for the peer's new identity to be accepted is read again then.
         """
+        self._conversations.behind.add(peer_id)
+        self._looked_at.add(peer_id)
         conversation = await self._conversations.open(peer_id)
         async with conversation.exclusive:
             position = await self._watermarks.position(peer_id)
@@ -379,6 +397,8 @@ class CatchUp:
                 await self._look_for_rollback([row for row in chunk if row.timestamp > position])
                 newest = max(newest, *(row.timestamp for row in chunk))
                 complete &= await self._handle(conversation, chunk)
+                if not (complete or conversation.pending_identity):
+                    break  # what comes behind it waits, too
         return complete, newest
 
     async def _handle(self, conversation: Conversation, rows: Sequence[HistoryRow]) -> bool:
@@ -389,8 +409,11 @@ class CatchUp:
         known = await self._watermarks.delivered(conversation.peer_id, keys)
         complete = True
         for row, key in zip(theirs, keys, strict=True):
-            if key not in known:
-                complete &= await self._receiver.receive(conversation, _frame(row), live=False)
+            if key in known or await self._receiver.receive(conversation, _frame(row), live=False):
+                continue
+            complete = False
+            if not conversation.pending_identity:
+                break
         return complete
 
     async def _look_for_rollback(self, rows: Sequence[HistoryRow]) -> None:

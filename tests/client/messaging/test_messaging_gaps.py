@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doubles.clients import Clients, Collected
+from doubles.clients import PASSWORD, Clients, Collected
 from doubles.faulty_backend import FaultyServer
 from doubles.pictures import PNG
 
@@ -39,3 +39,21 @@ async def test_what_can_be_found_nowhere_holds_nothing_up(
     await alice.send_message("bob", "did you see it?")
     said = [(await heard.next(20)).content for _ in range(2)]
     assert said == ["hello", "did you see it?"]
+
+
+async def test_a_history_that_cannot_be_read_at_once_is_waited_for(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    alice, bob = await faulty_clients.register("alice"), await faulty_clients.register("bob")
+    answered = Collected(alice.on_message)
+    await bob.send_message("alice", "hello")
+    await answered.next()
+    await bob.logout()
+    await alice.send_message("bob", "while you were away")
+    faulty.fail_next(2, path="/api/messages/")
+    bob = faulty_clients.new()
+    heard = Collected(bob.on_message)
+    await bob.login("bob", PASSWORD)
+    await alice.send_message("bob", "now that you are here")
+    said = [(await heard.next(20)).content for _ in range(2)]
+    assert said == ["while you were away", "now that you are here"]
