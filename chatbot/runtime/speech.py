@@ -67,16 +67,12 @@ class Outlet:
             What was sent; where a middleware held it back, what would have been.
         """
         n = work.claim(kind)
-        if key is None:
-            saying = _Saying(work.message_id(kind, n))
-        else:
-            saying = _Saying(self.post.keyed_id(outgoing, key))
-            kind, n = f"{kind}\x1f{saying.message_id}", 0
-        if work.has(kind, n):
-            sent = await self.post.sent(saying.message_id)
-            return sent or await self._compose(outgoing, saying)
-        if key is not None and (sent := await self.post.sent(saying.message_id)) is not None:
-            return sent
+        message_id = work.message_id(kind, n) if key is None else self.post.keyed_id(outgoing, key)
+        saying = _Saying(message_id)
+        if key is not None or work.has(kind, n):
+            sent = await self.post.sent(message_id)
+            if sent is not None or key is None:
+                return sent or await self._compose(outgoing, saying)
         token = _saying.set(saying)
         try:
             await self.onion(outgoing)
@@ -84,8 +80,10 @@ class Outlet:
             _saying.reset(token)
         if at_end:
             await work.later(saying.said)
-        else:
+        elif key is None:
             await work.once(kind, n, _nothing, type(None), saying.said)
+        else:
+            await self.post.post(saying.said, _nothing)  # its id says that it was sent
         return saying.said[0] if saying.said else await self._compose(outgoing, saying)
 
     async def _compose(self, outgoing: Outgoing, saying: _Saying) -> Message:

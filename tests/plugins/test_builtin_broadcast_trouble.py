@@ -89,6 +89,15 @@ async def test_one_error_does_not_keep_it_from_the_others(
     assert (await report(alice, 1, "done")).endswith("failed:\n@bob: it is ill")
 
 
+async def test_what_a_plugin_holds_back_is_reported(chat_world: ChatWorld, tmp_path: Path) -> None:
+    alice = await start(chat_world, weather(tmp_path, "return None"), team=("bob",))
+    bob = await chat_world.person("bob")
+    await alice.says("/announce now team news")
+    told = await report(alice, 1, "done: 0 of 1 sent")
+    assert told.endswith("failed:\n@bob: a plugin held it back")
+    await bob.hears_nothing()
+
+
 async def test_whoever_has_no_keys_is_reported(chat_world: ChatWorld) -> None:
     alice = await start(chat_world, team=("bob", "keyless"))
     bob = await chat_world.person("bob")

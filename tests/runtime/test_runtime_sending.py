@@ -43,6 +43,28 @@ async def test_under_a_key_somebody_gets_one_message(stage: Stage) -> None:
     await bob.hears_nothing()
 
 
+async def test_under_a_key_at_the_same_time_it_is_still_one(stage: Stage) -> None:
+    await stage.play(
+        """
+    @plugin.command()
+    async def rush(ctx: Context, user: User, number: int) -> str:
+        for key in range(number):
+            await asyncio.gather(
+                *(ctx.bot.send(user.id, f"{key}", key=f"rush {key}") for _ in range(4))
+            )
+        return "done"
+    """
+    )
+    alice, bob = await stage.person("alice"), await stage.person("bob")
+    assert await bob.says("/ping") == "pong"
+    await bob.leaves()
+    assert await alice.says("/rush bob 10") == "done"
+    await alice.hears_nothing()
+    await bob.returns()
+    assert sorted([await bob.hears() for _ in range(10)]) == [str(key) for key in range(10)]
+    await bob.hears_nothing()
+
+
 async def test_a_message_may_wait_for_the_handlers_end(stage: Stage) -> None:
     await stage.play(KEYED)
     alice, bob = await stage.person("alice"), await stage.person("bob")

@@ -126,9 +126,13 @@ class SendQueue:
 
     # ------------------------------------------------------------ what there is to do
 
+    def __contains__(self, message_id: object) -> bool:
+        """Whether a message is in the queue or in flight."""
+        return message_id in self._in_flight or message_id in self._queued
+
     def submit(self, outgoing: Outgoing) -> None:
         """Put a message at the end of the queue, unless it is in it or in flight already."""
-        if outgoing.id not in self._in_flight and outgoing.id not in self._queued:
+        if outgoing.id not in self:
             self._queue.append(outgoing)
             self._queued.add(outgoing.id)
 

@@ -108,9 +108,14 @@ class Sender:
         return result
 
     def _is_at_hand(self, message: Message) -> bool:
-        """Whether a message may be encrypted right behind its unit, to be committed with it."""
+        """Whether a message may be encrypted right behind its unit, to be committed with it.
+
+        One that is on its way already, under the same id, is in the outbox before it.
+        """
         conversation = self._conversations.cached(message.to_user)
-        return conversation is not None and self._link.connected and not conversation.behind
+        if conversation is None or message.id in conversation.queue:
+            return False
+        return self._link.connected and not conversation.behind
 
     async def send(self, message: Message, *, expires_at: int) -> Message:
         """Send now and wait for the echo; keep nothing of what never reached the socket.

@@ -15,6 +15,7 @@ MAX_REASONS: Final = 50
 """How many recipients are named that do not get it."""
 
 _FAILED: Final = "it was given up"
+_HELD_BACK: Final = "a plugin held it back"
 
 
 @dataclass(slots=True)
@@ -44,8 +45,10 @@ class Tally:
             self.delivered += 1
         elif status == "sent":
             self.sent += 1
-        elif row.message:
+        elif status == "pending":
             self.queued += 1
+        elif row.message:
+            self.failed.append((row.name, _HELD_BACK))
         else:
             self.waiting += 1
 
