@@ -215,7 +215,11 @@ class CatchUp:
     async def _sweep(self) -> None:
         """Look at everybody whom we do not know, a few a second."""
         started = self._clock()
-        after = await self._watermarks.position(SWEEP) - SLACK
+        position = await self._watermarks.position(SWEEP)
+        if position > started:  # our clock was ahead then: who knows what was looked at
+            await self._database.write(self._watermarks.forget(SWEEP))
+            position = 0
+        after = position - SLACK
         await self._work_off(self._strangers, lambda user_id: self._look_at(user_id, after))
         await self._database.write(
             self._watermarks.advance(SWEEP, "direct", started, self._clock())

@@ -45,6 +45,15 @@ class WatermarkStorage:
 
         return write
 
+    @staticmethod
+    def forget(conversation: str) -> Unit[None]:
+        """Have everything of a conversation's history looked at again."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM watermarks WHERE conversation = ?", (conversation,))
+
+        return write
+
     async def known_peers(self) -> list[str]:
         """Everybody we have exchanged anything with, the latest first."""
 
