@@ -103,17 +103,19 @@ class Identities:
             return True
         if pending == published:
             return False
-        if not await self._allowed(conversation.peer_id, old, published):
+        allowed = await self._allowed(conversation.peer_id, old, published)
+        if allowed:
+            await self._replace(conversation, published, trusted=self.policy == "ask")
+        else:
             conversation.hold(published)
-            self._save(conversation, replaced=False)
-            return False
-        self._replace(conversation, published, trusted=self.policy == "ask")
-        return True
+            await self._save(conversation, replaced=False)
+        if self.policy != "ask":  # told behind the save: who then asks what waits, finds it
+            self._observer.identity_changed(conversation.peer_id, old, published)
+        return allowed
 
     async def _allowed(self, peer_id: str, old: bytes, new: bytes) -> bool:
-        """Tell of a change, and do what the policy says of it."""
+        """What the policy says of a change."""
         if self.policy != "ask":
-            self._observer.identity_changed(peer_id, old, new)
             return self.policy == "tofu"
         try:
             async with asyncio.timeout(ASK_TIMEOUT):
