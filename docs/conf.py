@@ -31,6 +31,12 @@ exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!chatbot\.).*"),  # of Python and of other packages, which are described elsewhere
+    ("py:.*", r"chatbot\.[\w.]+\.(D|F|T|Handler)"),  # type variables
+    ("py:.*", r"chatbot\.plugins\.declarations\..*"),  # made by decorators, not by hand
+    (
+        "py:.*",
+        r"chatbot\.[\w.]+\.(Assembly|BotOptions|Clock|InboxEntry|Source|_\w+)",
+    ),  # met by nobody
 ]
 
 html_theme = "furo"

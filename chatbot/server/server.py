@@ -88,7 +88,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients find it, e.g. `http://127.0.0.1:8787`."""
+        """The address where clients find it, with its port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self._port}"
 
