@@ -21,7 +21,7 @@ IdentityPolicy = Literal["tofu", "pinned", "ask"]
 """`tofu` accepts what is published; `pinned` holds everything until `accept`; `ask` asks."""
 
 ASK_TIMEOUT: Final = 60.0
-"""Seconds that somebody who is asked has; silence counts as `pinned`."""
+"""Seconds that somebody who is asked has, where nothing else is said."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,9 @@ class Identities:
 
     Attributes:
         policy: what happens when a pinned identity changes.
+
+    Args:
+        ask_timeout: seconds that somebody who is asked has; silence counts as `pinned`.
     """
 
     def __init__(
@@ -52,11 +55,13 @@ class Identities:
         observer: Observer,
         *,
         policy: IdentityPolicy = "tofu",
+        ask_timeout: float = ASK_TIMEOUT,
         save: SaveIdentity,
     ) -> None:
         self._rest = rest
         self._observer = observer
         self._save = save
+        self._ask_timeout = ask_timeout
         self.policy: IdentityPolicy = policy
 
     async def bundle(self, conversation: Conversation) -> PrekeyBundle:
@@ -74,7 +79,7 @@ class Identities:
         async with conversation.deciding:
             accepted = await self._decide(conversation, bundle.identity_key)
         if not accepted:
-            raise _held_back(conversation)
+            raise held_back(conversation)
         return bundle
 
     async def resolve(self, conversation: Conversation, claimed: bytes) -> bool:
@@ -86,7 +91,7 @@ class Identities:
             ConnectionError: the backend cannot be reached.
         """
         if claimed == conversation.pending_identity:
-            raise _held_back(conversation)
+            raise held_back(conversation)
         bundle = await self.bundle(conversation)
         return bundle.identity_key == claimed == conversation.record.identity_key
 
@@ -118,7 +123,7 @@ class Identities:
         if self.policy != "ask":
             return self.policy == "tofu"
         try:
-            async with asyncio.timeout(ASK_TIMEOUT):
+            async with asyncio.timeout(self._ask_timeout):
                 return await self._observer.accepts_identity(peer_id, old, new)
         except TimeoutError:
             logger.warning("nobody answered whether to accept the new identity of %s", peer_id)
@@ -156,7 +161,8 @@ class Identities:
         await self._save(conversation, replaced=False)
 
 
-def _held_back(conversation: Conversation) -> IdentityError:
+def held_back(conversation: Conversation) -> IdentityError:
+    """What to say of a conversation whose peer published another identity."""
     return IdentityError(
         f"the identity of {conversation.peer_id} changed; nothing is sent, and nothing received"
         " under the new one, until it is accepted"

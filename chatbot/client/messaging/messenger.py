@@ -35,7 +35,7 @@ from .catching_up import SWEEP_AFTER, CatchUp
 from .composing import Composer
 from .conversation import Conversation, Conversations
 from .group_messages import GroupMessages
-from .identities import Identities, IdentityPolicy
+from .identities import ASK_TIMEOUT, Identities, IdentityPolicy
 from .message_ids import MessageIds
 from .ports import Link, Observer, Refusable
 from .presence import OwnTyping, Presence, TypingTimers
@@ -60,6 +60,7 @@ class MessagingOptions:
         heal_notice: what a peer is told whose message could not be decrypted; None for silence,
             which leaves healing to our next message.
         identity_policy: what happens when a peer's identity changes.
+        ask_timeout: seconds that the policy `ask` waits for an answer; none means no.
         use_one_time_prekeys: whether DH4 takes part in the sessions we open.
         session_timeout: age (ms) at which an unused session is not sent in any more.
         history_age: how old (ms) a missed message may be and still be handled.
@@ -68,6 +69,7 @@ class MessagingOptions:
 
     heal_notice: str | None = HEAL_NOTICE
     identity_policy: IdentityPolicy = "tofu"
+    ask_timeout: float = ASK_TIMEOUT
     use_one_time_prekeys: bool = False
     session_timeout: int = SESSION_TIMEOUT
     history_age: int = 30 * DAY
@@ -128,7 +130,11 @@ class Messenger:
         )
         self.compose = Composer(me=me, ids=self.ids, conversations=self.conversations, clock=clock)
         self.identities = Identities(
-            rest, observer, policy=options.identity_policy, save=self._save_identity
+            rest,
+            observer,
+            policy=options.identity_policy,
+            ask_timeout=options.ask_timeout,
+            save=self._save_identity,
         )
         self.sender = Sender(
             me=me,

@@ -130,6 +130,10 @@ class SendQueue:
         """Whether a message is in the queue or in flight."""
         return message_id in self._in_flight or message_id in self._queued
 
+    def waiting(self) -> tuple[str, ...]:
+        """The ids of what has not left, or has to leave again, in order."""
+        return tuple(outgoing.id for outgoing in self._queue)
+
     def submit(self, outgoing: Outgoing) -> None:
         """Put a message at the end of the queue, unless it is in it or in flight already."""
         if outgoing.id not in self:

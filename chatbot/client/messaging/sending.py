@@ -13,6 +13,7 @@ from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import encode_content
 from chatbot.client.exceptions import (
     ConnectionError,
+    IdentityError,
     PermissionDeniedError,
     SessionNotFoundError,
     StorageError,
@@ -27,7 +28,7 @@ from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import MessageFrame, SendFrame
 
 from .conversation import Conversation, Conversations, outgoing_of
-from .identities import Identities
+from .identities import Identities, held_back
 from .ports import Link, Observer, Refusable
 from .send_queue import ECHO_TIMEOUT, RESEND_WINDOW, FetchBundle, LookUp, Transmit
 
@@ -126,10 +127,14 @@ class Sender:
         Raises:
             ConnectionError: there is no connection.
             SessionNotFoundError: there is no such user, or it has no keys.
+            IdentityError: the peer's identity changed, and nobody has accepted that yet.
             PermissionDeniedError: the backend does not let us send images.
         """
         if not self._link.connected:
             raise ConnectionError("not connected: the message was not sent, and is not kept")
+        conversation = await self._conversations.open(message.to_user)
+        if conversation.queue.held:
+            raise held_back(conversation)
         waiter: asyncio.Future[MessageStatus] = asyncio.get_running_loop().create_future()
         self._waiters[message.id] = waiter
         try:
@@ -139,7 +144,7 @@ class Sender:
                 await self._take_back(message)
                 return message
             return replace(message, status=waiter.result())
-        except (ConnectionError, SessionNotFoundError, PermissionDeniedError):
+        except (ConnectionError, SessionNotFoundError, IdentityError, PermissionDeniedError):
             await self._database.write(self._outbox.withdraw(message))
             raise
         finally:
@@ -149,6 +154,8 @@ class Sender:
         """Nobody waits any longer: a message that never reached the socket is not sent later."""
         conversation = await self._conversations.open(message.to_user)
         if conversation.queue.cancel(message.id):
+            if conversation.queue.held:
+                raise held_back(conversation)
             raise ConnectionError("the message did not reach the backend in time, and is not kept")
 
     def _posted(
@@ -253,7 +260,10 @@ class Sender:
             await self._fail(conversation, error)
         except WhatsAppClientError as error:
             logger.warning("the keys of %s cannot be fetched: %s", conversation.peer_id, error)
-            await asyncio.sleep(RETRY_DELAY)
+            if queue.held:
+                self._tell_waiters(conversation, error)
+            else:
+                await asyncio.sleep(RETRY_DELAY)
             queue.bundle_failed()
         else:
             queue.bundle_fetched(bundle, self._clock())
@@ -264,6 +274,12 @@ class Sender:
         for outgoing in conversation.queue.recall():
             if not self._tell_waiter(outgoing.id, error):
                 await self._settle_failed(outgoing.id, error)
+
+    def _tell_waiters(self, conversation: Conversation, error: WhatsAppClientError) -> None:
+        """What is held goes on waiting, but for what somebody waits for: that is not kept."""
+        for message_id in conversation.queue.waiting():
+            if self._tell_waiter(message_id, error):
+                conversation.queue.cancel(message_id)
 
     async def _settle_failed(self, message_id: str, error: WhatsAppClientError) -> None:
         await self._database.write(self._outbox.settle(message_id, "failed"))

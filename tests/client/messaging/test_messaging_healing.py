@@ -1,0 +1,114 @@
+"""Messages that cannot be decrypted, and sessions that are too old, over real sockets."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+from doubles.clients import PASSWORD, Clients, Collected, texts
+from doubles.faulty_backend import FaultyServer
+from doubles.raw_client import raw_backend
+
+from chatbot.client.client import WhatsAppClient
+from chatbot.client.crypto.message import EncryptedMessage, RatchetHeader, encode_content
+from chatbot.client.messaging.messenger import HEAL_NOTICE, MessagingOptions
+from chatbot.client.options import ClientOptions
+from chatbot.testing.clock import MovableClock
+
+DAY = 86_400_000
+
+
+async def damage(backend: FaultyServer, sender_id: str, receiver: WhatsAppClient) -> None:
+    """Have the receiver get what it cannot decrypt, in the name of the sender, who is away.
+
+    Anybody can claim any user id on the socket of the real backend.
+    """
+    noise = EncryptedMessage(RatchetHeader(os.urandom(32), 0, 0), os.urandom(64))
+    async with raw_backend(backend.url) as raw, raw.socket() as socket:
+        await socket.send("auth", userId=sender_id, username="whatever")
+        await socket.next("online")
+        await socket.send(
+            "message",
+            to=receiver.user_id,
+            content=encode_content(noise),
+            messageType="text",
+            encrypted=True,
+            messageId=str(uuid.uuid4()),
+        )
+        await socket.next("message")
+
+
+async def pair(
+    clients: Clients, options: ClientOptions | None = None
+) -> tuple[WhatsAppClient, WhatsAppClient]:
+    """Alice and Bob, who understand each other; Bob has the options."""
+    alice = await clients.register("alice")
+    bob = await clients.register("bob", options=options or ClientOptions())
+    await bob.receive_message(await alice.send_message("bob", "hello"))
+    await alice.receive_message(await bob.send_message("alice", "hello"))
+    return alice, bob
+
+
+async def test_what_cannot_be_decrypted_is_told_and_answered_once(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    alice, bob = await pair(faulty_clients)
+    broken = Collected(bob.on_undecryptable)
+    alice_id = alice.user_id
+    await alice.logout()
+    for _ in range(2):
+        await damage(faulty, alice_id, bob)
+        peer, reason = await broken.next()
+        assert peer == alice_id
+        assert reason
+    alice = faulty_clients.new()
+    heard = Collected(alice.on_message)
+    await alice.login("alice", PASSWORD)
+    for word in ("and", "so", "on"):
+        assert (await bob.receive_message(await alice.send_message("bob", word))).is_encrypted
+        await bob.send_message("alice", f"{word}!")
+        while (await heard.next(20)).content != f"{word}!":
+            pass
+    assert texts(heard.all) == ["hello", HEAL_NOTICE, "and!", "so!", "on!"]
+
+
+@pytest.mark.parametrize("notice", [None, "Pardon?"])
+async def test_the_notice_is_a_setting(
+    faulty: FaultyServer, faulty_clients: Clients, notice: str | None
+) -> None:
+    options = ClientOptions(messaging=MessagingOptions(heal_notice=notice))
+    alice, bob = await pair(faulty_clients, options)
+    broken = Collected(bob.on_undecryptable)
+    alice_id = alice.user_id
+    await alice.logout()
+    await damage(faulty, alice_id, bob)
+    await broken.next()
+    alice = faulty_clients.new()
+    heard = Collected(alice.on_message)
+    await alice.login("alice", PASSWORD)
+    await bob.send_message("alice", "healed by this")
+    expected = (
+        ["hello", "healed by this"] if notice is None else ["hello", notice, "healed by this"]
+    )
+    assert [(await heard.next(20)).content for _ in expected] == expected
+    assert (await bob.receive_message(await alice.send_message("bob", "yes"))).is_encrypted
+
+
+async def test_a_session_unused_for_thirty_days_is_read_and_not_sent_in(clients: Clients) -> None:
+    """SRS 6.4: both directions, with nothing lost on the way."""
+    clock = MovableClock()
+    alice = await clients.register("alice")
+    bob = await clients.register("bob", clock=clock)
+    heard = Collected(alice.on_message)
+    await bob.receive_message(await alice.send_message("bob", "hello"))
+    await bob.send_message("alice", "hello")
+    await heard.next()
+    old = (await bob._crypto.ensure_session("alice")).session_id
+    clock.advance(29 * DAY)
+    assert (await bob._crypto.ensure_session("alice")).session_id == old
+    clock.advance(2 * DAY)
+    sent = await alice.send_message("bob", "it is me again")
+    assert (await bob.receive_message(sent)).is_encrypted
+    await bob.send_message("alice", "long time no see")
+    assert (await heard.next()).content == "long time no see"
