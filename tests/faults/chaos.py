@@ -1,8 +1,8 @@
 """Everything breaks at once, for a while, and then it is counted: `python -m faults.chaos`.
 
-Twenty people, half of them with a browser, say thousands of numbered things to a bot that is killed
-and started again all the time, behind a bad network, on a backend with the faults of the real one
-that is restarted now and then. Then the weather clears, and everything that was promised must hold.
+Twenty people say thousands of numbered things to a bot that is killed again and again,
+behind a bad network, on a backend with the faults of the real one that is restarted now and then.
+Then the weather clears, and everything that was promised must hold.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ class Scale:
     """How much of everything.
 
     Attributes:
-        clients: people with our own client.
-        browsers: people with a browser.
+        people: with our own client.
         messages: numbered ones, of all people together.
         dialogs: of each person.
         kills: of the bot.
@@ -56,8 +55,7 @@ class Scale:
         settling: seconds that everything may take to come right in the end.
     """
 
-    clients: int = 10
-    browsers: int = 10
+    people: int = 20
     messages: int = 10_000
     dialogs: int = 5
     kills: int = 200
@@ -142,12 +140,12 @@ class Chaos:
         url, storage = self._server.url, self._folder / "people"
         return [
             await stack.enter_async_context(client_voice(url, storage, f"client{n}"))
-            for n in range(self._scale.clients)
+            for n in range(self._scale.people)
         ]
 
     async def _talk(self, voice: Voice, bot_id: str) -> Talk:
         scale = self._scale
-        numbers = scale.messages // (scale.clients + scale.browsers)
+        numbers = scale.messages // scale.people
         return Talk(
             voice,
             bot_id,

@@ -11,8 +11,7 @@ from faults.chaos import Chaos, Scale
 from faults.report import Evidence, Tally, judge
 
 SMALL = Scale(
-    clients=3,
-    browsers=0,
+    people=3,
     messages=60,
     dialogs=1,
     kills=4,

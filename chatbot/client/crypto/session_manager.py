@@ -63,7 +63,7 @@ class BudgetExhaustedError(DecryptionError):
 
 
 class GapError(DecryptionError):
-    """It is genuine, and shows that messages before it have not come: read those first."""
+    """It is genuine, and messages before it have not come, or may not have: read those first."""
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -154,10 +154,11 @@ class PeerRecord:
         A failure changes nothing but the failure budget.
 
         Args:
-            gaps: whether messages before it may be missing (PROTOCOL.md 4.3).
+            gaps: whether messages before it may be missing (PROTOCOL.md 4.3). One that opens a
+                session never shows that none are.
 
         Raises:
-            GapError: they are missing, and may not be.
+            GapError: they may be missing, and must not.
             IdentityUnknownError: genuine under an identity that has to be accepted first.
             BudgetExhaustedError: not tried; try again when the minute is over.
             DecryptionError: it cannot be decrypted; `reason` says why.
@@ -197,7 +198,8 @@ class PeerRecord:
             )
             raise
         self._require_pinned(header.sender_identity_key)
-        _check_gap(decryption, gaps=gaps)
+        if not gaps:
+            raise GapError("what was before this session is not known", reason="gap")
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)
         self._apply(session, decryption, now)
@@ -216,7 +218,8 @@ class PeerRecord:
         self, message: EncryptedMessage, now: int, gaps: bool, random: Callable[[int], bytes]
     ) -> Received:
         session, decryption = self._try_candidates(message, now, random)
-        _check_gap(decryption, gaps=gaps)
+        if decryption.added and not gaps:
+            raise GapError("messages before this one have not come", reason="gap")
         if session.remote_identity_key == self.identity_key:
             if session.id == self._newest_opened:
                 self._confirm(session.id)
@@ -454,8 +457,3 @@ class PeerRecord:
     @staticmethod
     def _session_id(header: X3DHHeader, *, ours: bool = False) -> str:
         return ("i-" if ours else "r-") + header.sender_ephemeral_key[:16].hex()
-
-
-def _check_gap(decryption: Decryption, *, gaps: bool) -> None:
-    if decryption.added and not gaps:
-        raise GapError("messages before this one have not come", reason="gap")

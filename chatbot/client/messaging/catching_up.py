@@ -44,7 +44,7 @@ PATIENCE: Final = (1.0, 2.0, 4.0, 8.0)
 MISSED_INTERVAL: Final = 10_000
 """At most one look (ms) into a history because its peer's messages seem to be incomplete."""
 
-GAP_INTERVAL: Final = 2_000
+GAP_INTERVAL: Final = 1_000
 """The same (ms) where a message waits for it."""
 
 RECOVERY_INTERVAL: Final = 5.0
@@ -349,7 +349,11 @@ class CatchUp:
             position = await self._watermarks.position(peer_id)
             started = conversation.read_at = self._clock()
             oldest = max(position - SLACK, after, self.epoch, started - self._max_age)
-            complete, newest = await self._read_rows(conversation, oldest, position)
+            waiting = len(conversation.inbound)
+            try:
+                complete, newest = await self._read_rows(conversation, oldest, position)
+            finally:
+                conversation.cleared = waiting
         if complete and newest:
             newest = min(newest, started)  # nobody's clock may hide what is still to come
             await self._database.write(
@@ -371,9 +375,14 @@ class CatchUp:
         self._sender.pump(conversation)
 
     def _look_later(self, peer_id: str, seconds: float) -> None:
-        if peer_id not in self._later:
-            loop = asyncio.get_running_loop()
-            self._later[peer_id] = loop.call_later(seconds, self._look_again, peer_id)
+        """Look again in so many seconds, or earlier where that was said before."""
+        loop = asyncio.get_running_loop()
+        when, timer = loop.time() + seconds, self._later.get(peer_id)
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._later[peer_id] = loop.call_at(when, self._look_again, peer_id)
 
     def _look_again(self, peer_id: str) -> None:
         del self._later[peer_id]

@@ -74,8 +74,8 @@ class Conversation:
         deciding: held by whoever decides about the peer's identity.
         inbound: frames that wait behind a catch-up or a check of the peer's identity.
         exclusive: held by whoever handles its frames and has to wait in the middle of it.
-        held_back: the id of the message that waits in front of `inbound` until the history was
-            looked into, since messages before it have not come.
+        cleared: how many frames in front of `inbound` had come when the history was last looked
+            into: what is missing before them will not be found.
         stuck: whether the frame in front of `inbound` waits for the backend or the storage.
         retired: whether another object has taken this one's place, or will: whoever still holds it
             can do no more harm with it.
@@ -88,9 +88,9 @@ class Conversation:
     __slots__ = (
         "_behind",
         "_peers",
+        "cleared",
         "deciding",
         "exclusive",
-        "held_back",
         "identity_state",
         "inbound",
         "noticed_at",
@@ -123,7 +123,7 @@ class Conversation:
         self.deciding = asyncio.Lock()
         self.inbound: deque[MessageFrame] = deque()
         self.exclusive = asyncio.Lock()
-        self.held_back = ""
+        self.cleared = 0
         self.stuck = False
         self.retired = False
         self.online_at = 0

@@ -76,7 +76,9 @@ class Inbox:
         return len(self._lanes)
 
     def start(self) -> None:
-        """Hand out what is stored, then what arrives."""
+        """Hand out what is stored, then what arrives. May be called twice."""
+        if self._started:
+            return
         self._started = True
         self._feeder = asyncio.create_task(self._read_what_was_left(), name="inbox")
 
@@ -173,10 +175,15 @@ class Inbox:
         limit = min(self._share - self._held[conversation], room)
         self._arrived.discard(conversation)
         after = self._behind[conversation]
-        entries = await self._messages.pending(after, limit, conversation=conversation)
+        self._in_memory += limit  # nobody else may take this room meanwhile
+        try:
+            entries = await self._messages.pending(after, limit, conversation=conversation)
+        finally:
+            self._in_memory -= limit
         for entry in entries:
             self._submit(entry)
         if len(entries) < limit and conversation not in self._arrived:
             del self._behind[conversation]
+            self._due.pop(conversation, None)  # where something was handled meanwhile
         else:
             self._leave(conversation, entries[-1].seq if entries else after)

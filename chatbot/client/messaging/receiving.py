@@ -132,6 +132,12 @@ class Receiver:
         self._waiting_size -= _size(frame)
         return frame
 
+    def _put_back(self, conversation: Conversation, frame: MessageFrame) -> None:
+        """Have a frame wait in front until the history was looked into."""
+        conversation.inbound.appendleft(frame)
+        self._waiting_size += _size(frame)
+        self._on_gap(conversation.peer_id)
+
     def drain(self, conversation: Conversation) -> None:
         """Handle what waits in a conversation, as far as that needs no waiting."""
         while conversation.inbound and not (conversation.behind or conversation.stuck):
@@ -139,6 +145,7 @@ class Receiver:
                 return
             if self._receive(conversation, conversation.inbound[0]):
                 self._take_front(conversation)
+                conversation.cleared = max(0, conversation.cleared - 1)
             elif not conversation.behind:
                 conversation.stuck = True
                 self._spawn(self._receive_slowly(conversation))
@@ -150,6 +157,7 @@ class Receiver:
                 if not conversation.inbound:
                     return  # forgotten meanwhile
                 handled = await self.receive(conversation, self._take_front(conversation))
+                conversation.cleared = max(0, conversation.cleared - 1)
                 if not handled and conversation.pending_identity is None:
                     self._on_behind(conversation.peer_id)
         finally:
@@ -177,7 +185,9 @@ class Receiver:
             self._decrypt_and_store(conversation, frame, live=live)
         except IdentityUnknownError as error:
             return await self._receive_from_stranger(conversation, frame, error, live=live)
-        except (BudgetExhaustedError, GapError):
+        except GapError:
+            self._put_back(conversation, frame)
+        except BudgetExhaustedError:
             return False
         except DecryptionError as error:
             await self._report(conversation, frame, error, live=live)
@@ -188,7 +198,6 @@ class Receiver:
         try:
             self._decrypt_and_store(conversation, frame, live=True)
         except GapError:
-            conversation.held_back = frame.id
             self._on_gap(conversation.peer_id)
             return False
         except DecryptionError:
@@ -206,7 +215,7 @@ class Receiver:
             decode_content(frame.content),
             self._key_ring,
             self._clock(),
-            gaps=not live or frame.id == conversation.held_back,
+            gaps=not live or conversation.cleared > 0,
         )
         try:
             message = self._decrypted_message(frame, received)
@@ -251,7 +260,7 @@ class Receiver:
 
         Whether it is only a duplicate is asked behind all that is on its way to the disk.
         """
-        state = await self._save_report(conversation, frame, error)
+        state = await asyncio.shield(self._save_report(conversation, frame, error))
         if state == DELIVERED or (state == REPORTED and not live):
             return
         conversation.record.unconfirm()

@@ -24,6 +24,18 @@ async def test_what_was_missed_is_handled_before_what_shows_that_it_was(
     assert said == ["hello", "one", "two", "three"]
 
 
+async def test_a_session_that_is_opened_may_have_had_others_before_it(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    """Unanswered, every message of Alice's opens a session: no number shows that one is missing."""
+    alice, bob = await faulty_clients.register("alice"), await faulty_clients.register("bob")
+    heard = Collected(bob.on_message)
+    for number in range(3):
+        faulty.faults.lost_pushes = number < 2
+        await alice.send_message("bob", str(number))
+    assert [(await heard.next(20)).content for _ in range(3)] == ["0", "1", "2"]
+
+
 async def test_what_can_be_found_nowhere_holds_nothing_up(
     faulty: FaultyServer, faulty_clients: Clients
 ) -> None:

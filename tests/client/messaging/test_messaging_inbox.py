@@ -102,6 +102,19 @@ async def test_what_was_left_by_an_earlier_start_comes_first(desk: Desk) -> None
     assert desk.most_in_memory <= WINDOW
 
 
+async def test_what_is_handled_while_the_next_is_read(desk: Desk) -> None:
+    desk.may_begin.set()
+    for _ in range(3):
+        await desk.arrive("bob")
+    desk.inbox.start()
+    desk.inbox.start()
+    for _ in range(50):
+        await desk.arrive("bob")
+        await desk.everything()
+        await desk.arrive("carol")
+    assert await desk.everything() == desk.all_in_order
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_however_they_arrive_all_are_handled_once_and_in_order(desk: Desk, seed: int) -> None:
     random = Random(seed)
