@@ -22,7 +22,7 @@ class Clients:
     """Makes clients against one backend, and logs all of them out at the end."""
 
     def __init__(self, url: str, storage: Path, stack: AsyncExitStack) -> None:
-        self._url = url
+        self.url = url
         self._storage = storage
         self._stack = stack
 
@@ -30,7 +30,7 @@ class Clients:
         """A client that is not logged in; all share a storage path."""
         options = replace(arguments.pop("options", ClientOptions()), argon2=CHEAP)
         arguments = {"storage_path": self._storage} | arguments
-        client = WhatsAppClient(self._url, options=options, **arguments)
+        client = WhatsAppClient(self.url, options=options, **arguments)
         self._stack.push_async_callback(client.logout)
         return client
 
