@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,8 @@ from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 from argon2 import PasswordHasher
 
+from chatbot.client.crypto.identity import Identity
+from chatbot.client.crypto.keys import generate_key_pair
 from chatbot.server import Server
 from chatbot.server.assembly import Assembly
 from chatbot.server.authentication import Guard, LenientHandler
@@ -58,6 +61,8 @@ class Faults:
         small_batches: a status update of more than 98 ids is a 500.
         lost_pushes: messages are stored and echoed as delivered, and never forwarded. (Not a
             fault that the real one has all the time, so it is not among `Faults.real()`.)
+        shifting_identities: whoever's keys are fetched has others each time, well signed; no fault
+            of the real one either, but what a hostile one would do.
     """
 
     deaf_second_login: bool = False
@@ -68,12 +73,13 @@ class Faults:
     unstored_large: bool = False
     small_batches: bool = False
     lost_pushes: bool = False
+    shifting_identities: bool = False
 
     @classmethod
     def real(cls) -> Self:
         """All that were measured on the real backend."""
         every = {fault.name: True for fault in fields(cls)}
-        return cls(**{**every, "lost_pushes": False})
+        return cls(**{**every, "lost_pushes": False, "shifting_identities": False})
 
 
 @dataclass(slots=True)
@@ -118,6 +124,10 @@ class FaultyServer(Server):
         """Answer the next calls to paths that begin so with an error, handshakes included."""
         self._interference.failures += [(path, status)] * count
 
+    def recover(self) -> None:
+        """Answer with no errors any more."""
+        self._interference.failures.clear()
+
     def hang(self) -> None:
         """Answer nothing more, neither calls nor frames, until `release`."""
         self._interference.running.clear()
@@ -130,6 +140,10 @@ class FaultyServer(Server):
         """Cut the sockets of one user, or all, without a close handshake; return how many."""
         return self._faulty.drop_sockets(user_id)
 
+    def push(self, user_id: str, frame: bytes) -> bool:
+        """Send a user's socket what no backend should; False if there is none."""
+        return self._faulty.push(user_id, frame)
+
     async def stop(self) -> None:
         """Stop as usual, hanging or not."""
         self.release()
@@ -141,12 +155,16 @@ class _FaultyAssembly(Assembly):
         self._faults = faults
         self._interference = interference
         self._gateway: _FaultyGateway | None = None
+        self._presence = _FaultyPresence(faults)
+
+    def push(self, user_id: str, frame: bytes) -> bool:
+        return self._presence.send(user_id, frame)
 
     def drop_sockets(self, user_id: str | None) -> int:
         return 0 if self._gateway is None else self._gateway.drop(user_id)
 
     def presence(self) -> Presence:
-        return _FaultyPresence(self._faults)
+        return self._presence
 
     def guard(self, resources: Resources, tokens: Tokens, *, browser_compat: bool) -> Guard:
         return _FaultyGuard(self._faults, resources, tokens, browser_compat=browser_compat)
@@ -230,6 +248,11 @@ class _FaultyKeys(Keys):
         super().__init__(resources)
         self._faults = faults
 
+    async def _fetch(self, request: web.Request, user: User) -> web.StreamResponse:
+        if self._faults.shifting_identities:
+            return json_response(_made_up_bundle())
+        return await super()._fetch(request, user)
+
     def replace_identity(
         self, connection: sqlite3.Connection, user_id: str, upload: KeyUpload, now: int
     ) -> None:
@@ -250,6 +273,22 @@ class _FaultyKeys(Keys):
             rows,
         )
         return len(rows)
+
+
+def _made_up_bundle() -> dict[str, Any]:
+    identity, prekey = Identity.generate(), generate_key_pair()
+    return {
+        "identityKey": b64encode(identity.public_key).decode(),
+        "signingKey": b64encode(identity.signing_key).decode(),
+        "fingerprint": identity.fingerprint,
+        "signedPrekey": {
+            "keyId": 1,
+            "publicKey": b64encode(prekey.public).decode(),
+            "signature": b64encode(identity.sign(prekey.public)).decode(),
+            "createdAt": 0,
+        },
+        "oneTimePrekey": None,
+    }
 
 
 class _FaultyGroups(Groups):

@@ -27,7 +27,7 @@ from doubles.faulty_backend import FaultyServer
 
 from chatbot.server.limits import Limits
 from faults import tally
-from faults.killer import Body, Killer
+from faults.killer import HUNG, Body, Killer
 from faults.mortal_bot import Order
 from faults.proxy import FaultyProxy
 from faults.report import Report, Tally, judge, newest
@@ -230,6 +230,7 @@ class Chaos:
             for talk, tally in zip(talks, tallies, strict=True)
         ]
         faults, found = judge(witnesses)
+        faults["starts that hang"] = killer.deaths[HUNG]
         last = newest(witnesses)
         return Report(
             seed=self._seed,

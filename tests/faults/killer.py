@@ -20,8 +20,11 @@ from faults.mortal_bot import READY, Order
 _SOURCE: Final = Path(chatbot.__file__).parents[1]
 _TESTS: Final = Path(__file__).parents[1]
 
-_START_SECONDS: Final = 60.0
-"""A bot that is neither ready nor dead by then hangs."""
+_START_SECONDS: Final = 120.0
+"""A bot that is neither ready nor dead by then hangs: longer than calls to a backend that hangs."""
+
+_ITSELF: Final = "by itself"
+HUNG: Final = "hung"
 
 _RETRY_SECONDS: Final = 0.2
 """How long a service manager waits until it starts again what ended by itself."""
@@ -141,7 +144,7 @@ class Killer:
     @property
     def killed(self) -> int:
         """How many lives a SIGKILL has ended."""
-        return sum(count for way, count in self.deaths.items() if way != "by itself")
+        return sum(count for way, count in self.deaths.items() if way not in {_ITSELF, HUNG})
 
     async def kill(self, times: int) -> None:
         """Let it live and die until it has been killed so many times."""
@@ -150,9 +153,11 @@ class Killer:
             body = Body(order, self._log)
             try:
                 await self._live(body)
+            except HangingError:
+                way = HUNG
             finally:
                 await body.kill()
-            self.deaths[way if body.was_killed else "by itself"] += 1
+            self.deaths[way if body.was_killed else _ITSELF] += 1
             await self._on_death(self.killed)
 
     async def _live(self, body: Body) -> None:
