@@ -157,9 +157,17 @@ class ServerSection(Section):
 
 
 class StorageSection(Section):
-    """`[storage]`: where accounts, keys and messages are kept, and the embedded backend's data."""
+    """`[storage]`: where accounts, keys and messages are kept, and the embedded backend's data.
+
+    Attributes:
+        password_file: holds the password of what is on the disk, where it is not the account's.
+        keep_days: how many days messages are kept, and notes of what was received; None for ever.
+            What still waits for its handlers, or to be delivered, is kept longer.
+    """
 
     path: Path = Path("storage")
+    password_file: Path | None = None
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
 
 
 class PluginsSection(Section):

@@ -16,9 +16,11 @@ from chatbot.cli.passwords import (
     storage_password,
 )
 from chatbot.client.options import ClientOptions
+from chatbot.client.storage.retention import DAY
 from chatbot.plugins.durations import parse_rate
 from chatbot.runtime.access import Appointments
 from chatbot.runtime.arrivals import HandlingOptions
+from chatbot.runtime.control.exchange import ControlServer
 from chatbot.runtime.options import BotOptions
 from chatbot.runtime.runtime import BotRuntime
 from chatbot.settings import BotSettings, HttpSection
@@ -58,12 +60,13 @@ class BotConfig:
         if password_file is not None and settings.registers:
             generate_password_file(password_file)
         password = account_password(settings.bot.name, password_file)
-        return cls(file, settings, password, storage_password())
+        return cls(file, settings, password, storage_password(settings.storage.password_file))
 
     def options(self) -> BotOptions:
         """What the bot is told; where an embedded backend is shows when it listens."""
         bot, server, limits = self.settings.bot, self.settings.server, self.settings.limits
         messages, crypto = self.settings.messages, self.settings.crypto
+        keep_days = self.settings.storage.keep_days
         return BotOptions(
             name=bot.name,
             password=self.password,
@@ -90,6 +93,7 @@ class BotConfig:
             threads=limits.threads,
             user_rate=None if limits.user is None else parse_rate(limits.user),
             chat_rate=None if limits.chat is None else parse_rate(limits.chat),
+            keep=None if keep_days is None else keep_days * DAY,
             client=ClientOptions(
                 allow_insecure=server.allow_insecure,
                 trusted_server=server.trusted or server.embedded,
@@ -131,6 +135,7 @@ class RunningBot:
                 await stack.enter_async_context(self.endpoint)
             stack.push_async_callback(self.runtime.stop)
             await self.runtime.start(self.url)
+            await stack.enter_async_context(ControlServer(self.runtime.target))
             self._running = stack.pop_all()
         _settle_memory()
         return self

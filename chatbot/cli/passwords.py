@@ -25,6 +25,13 @@ PASSWORD: Final = "CHATBOT_PASSWORD"  # noqa: S105 - the name of a variable
 STORAGE_PASSWORD: Final = "CHATBOT_STORAGE_PASSWORD"  # noqa: S105 - the name of a variable
 """The variable that may hold the password of what is on the disk."""
 
+BACKUP_PASSWORD: Final = "CHATBOT_BACKUP_PASSWORD"  # noqa: S105 - the name of a variable
+"""The variable that may hold the password of a backup."""
+
+NEW_PASSWORD: Final = "CHATBOT_NEW_PASSWORD"  # noqa: S105 - the name of a variable
+"""The variable that may hold what the storage password is to become."""
+
+_TYPED: Final = "what was typed"
 _LONGEST: Final = 1024
 _GENERATED_BYTES: Final = 24
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -37,31 +44,60 @@ def account_password(
 
     Args:
         username: for the prompt, which is shown only in a terminal.
+        file: holds it, if there is one.
+        environ: the environment.
 
     Raises:
         ValidationError: there is none, it is empty, or the file does not hold one.
         StorageError: the file cannot be read.
     """
-    if (given := environ.get(PASSWORD)) is not None:
-        return _checked(given, PASSWORD)
-    if file is not None:
-        return read_password_file(file)
-    if not sys.stdin.isatty():
-        raise ValidationError(
-            f"There is no password for {username}. What to do: set {PASSWORD}, name a file that "
-            "holds it (password_file, or --password-file), or run this in a terminal"
-        )
-    return _checked(getpass.getpass(f"Password for {username}: "), "what was typed")
+    if (given := _given(PASSWORD, file, environ)) is not None:
+        return given
+    _require_terminal(f"password for {username}", PASSWORD, "password_file, or --password-file")
+    return _checked(getpass.getpass(f"Password for {username}: "), _TYPED)
 
 
-def storage_password(*, environ: Mapping[str, str] = os.environ) -> str | None:
+def storage_password(
+    file: Path | None = None, *, environ: Mapping[str, str] = os.environ
+) -> str | None:
     """Return the password of what is on the disk; None means that it is the account's.
 
+    Args:
+        file: holds it, if there is one.
+        environ: the environment, whose `CHATBOT_STORAGE_PASSWORD` comes first.
+
     Raises:
-        ValidationError: the variable is there, but empty.
+        ValidationError: the variable is there, but empty; or the file holds none.
+        StorageError: the file cannot be read.
     """
-    given = environ.get(STORAGE_PASSWORD)
-    return None if given is None else _checked(given, STORAGE_PASSWORD)
+    return _given(STORAGE_PASSWORD, file, environ)
+
+
+def backup_password(
+    file: Path | None, *, confirm: bool, environ: Mapping[str, str] = os.environ
+) -> str:
+    """Return a backup's password, found like the others (`CHATBOT_BACKUP_PASSWORD`).
+
+    Args:
+        file: holds it, if there is one.
+        confirm: have the person type it twice, for a new one.
+        environ: the environment.
+
+    Raises:
+        ValidationError: there is none, it is empty, or was not typed twice the same.
+        StorageError: the file cannot be read.
+    """
+    return _chosen("password of the backup", BACKUP_PASSWORD, file, environ, confirm=confirm)
+
+
+def new_storage_password(file: Path | None, *, environ: Mapping[str, str] = os.environ) -> str:
+    """Return what the storage password is to become (`CHATBOT_NEW_PASSWORD`); raises like others.
+
+    Args:
+        file: holds it, if there is one.
+        environ: the environment.
+    """
+    return _chosen("new storage password", NEW_PASSWORD, file, environ, confirm=True)
 
 
 def read_password_file(file: Path) -> str:
@@ -113,6 +149,33 @@ def generate_password_file(file: Path) -> bool:
         os.fsync(descriptor)
     sync_directory(file.parent)
     return True
+
+
+def _chosen(
+    what: str, variable: str, file: Path | None, environ: Mapping[str, str], *, confirm: bool
+) -> str:
+    if (given := _given(variable, file, environ)) is not None:
+        return given
+    _require_terminal(what, variable, "--password-file")
+    typed = _checked(getpass.getpass(f"{what.capitalize()}: "), _TYPED)
+    if confirm and getpass.getpass("Once more: ") != typed:
+        raise ValidationError("The two passwords are not the same. What to do: try again")
+    return typed
+
+
+def _given(variable: str, file: Path | None, environ: Mapping[str, str]) -> str | None:
+    """The variable's password, else the file's; None where there is neither."""
+    if (given := environ.get(variable)) is not None:
+        return _checked(given, variable)
+    return None if file is None else read_password_file(file)
+
+
+def _require_terminal(what: str, variable: str, option: str) -> None:
+    if not sys.stdin.isatty():
+        raise ValidationError(
+            f"There is no {what}. What to do: set {variable}, name a file that "
+            f"holds it ({option}), or run this in a terminal"
+        )
 
 
 def _checked(password: str, source: str) -> str:

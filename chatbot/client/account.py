@@ -132,12 +132,22 @@ class Account:
         *,
         storage_path: str | Path,
         storage_password: str,
-        account_password: str,
+        account_password: str | None,
         options: ClientOptions,
         events: EventDispatcher,
         clock: Callable[[], int],
     ) -> Account:
         """Lock and open the account's files, or make them; nothing is connected yet.
+
+        Args:
+            user: whose files.
+            rest: talks to its backend.
+            storage_path: where accounts lie.
+            storage_password: opens the vault.
+            account_password: is kept in it; None leaves the one that is.
+            options: everything else.
+            events: who is told of what comes and goes.
+            clock: ms since the epoch.
 
         Raises:
             StorageLockedError: another process has the account open.
@@ -154,7 +164,7 @@ class Account:
                 )
             )
             key_ring, epoch = await _load_keys(keys, user.id, options, clock())
-            if account_password != await keys.account_password():
+            if account_password not in {None, await keys.account_password()}:
                 await keys.set_account_password(account_password)
             database = await stack.enter_async_context(await Database.open(path / MESSAGES_FILE))
             await database.migrate(COMPONENT, MIGRATIONS)

@@ -195,6 +195,35 @@ class WhatsAppClient(
                 raise
             return await self._enter_offline(User(id=user_id, username=username), password)
 
+    async def open(self, user: User) -> None:
+        """Open the files of an account that has logged in here before; nothing is connected.
+
+        What needs the backend logs in by itself, with the password that is kept in the files.
+
+        Args:
+            user: whose they are, as `AccountIndex` knows it.
+
+        Raises:
+            ValidationError: the client has no `storage_password`, or is logged in.
+            WrongPasswordError: it does not open the files.
+            StorageLockedError: another process has the account open.
+            StorageError: the files are damaged or not writable.
+        """
+        if self._open_account is not None or not self._storage_password:
+            raise ValidationError("open() needs a storage_password, and a client that is new")
+
+        async def relogin() -> str:
+            password = await self._account.keys.account_password()
+            return (await rest.login(user.username, password or "")).token
+
+        rest = self._new_rest(relogin)
+        rest.act_as(user.id)
+        try:
+            await self._open(user, rest, None)
+        except BaseException:
+            await rest.close()
+            raise
+
     async def connect(self, *, wait: bool = True) -> None:
         """Connect the socket, and stay connected from then on.
 
@@ -247,13 +276,13 @@ class WhatsAppClient(
         await self._connect_or_log_out(wait=False)
         return user
 
-    async def _open(self, user: User, rest: RestClient, password: str) -> None:
+    async def _open(self, user: User, rest: RestClient, password: str | None) -> None:
         events = EventDispatcher(self, consumer=self._consumer)
         self._open_account = await Account.open(
             user,
             rest,
             storage_path=self.storage_path,
-            storage_password=self._storage_password or password,
+            storage_password=self._storage_password or password or "",
             account_password=password,
             options=self._options,
             events=events,
@@ -275,10 +304,13 @@ class WhatsAppClient(
         async def relogin() -> str:
             return (await rest.login(username, password)).token
 
-        rest = RestClient(
+        rest = self._new_rest(relogin)
+        return rest
+
+    def _new_rest(self, relogin: Callable[[], Awaitable[str]]) -> RestClient:
+        return RestClient(
             self.server_url,
             relogin=relogin,
             allow_insecure=self._options.allow_insecure,
             clock=self._clock,
         )
-        return rest

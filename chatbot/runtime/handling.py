@@ -65,7 +65,7 @@ class Handling:
         self._rereading: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._watch = Watch()
-        self._due = Due(world.clock, self._again)
+        self._due = Due(world.clock, self.again)
 
     @property
     def running(self) -> int:
@@ -85,7 +85,7 @@ class Handling:
             activity = Activity(lambda own: self._work(entry, own), self._watch)
             self._activities[activity] = entry
             await activity.go()
-        self._recovery.reached(_run_key(entry))
+        self._recovery.reached(run_key(entry.seq))
 
     # ------------------------------------------------------------ ending
 
@@ -123,7 +123,7 @@ class Handling:
     async def _work(self, entry: InboxEntry, activity: Activity) -> None:
         journal = self._world.journal
         try:
-            run = await journal.begin(_run_key(entry), _cause(entry))
+            run = await journal.begin(run_key(entry.seq), _cause(entry))
             while not await self._attempt(entry, run, activity):
                 await journal.flush(run)
                 run = await journal.begin(run.key, run.cause)
@@ -192,7 +192,7 @@ class Handling:
             self._world.metrics.retried += 1
             self._due.add(again_at, entry.seq)
 
-    def _again(self, seq: int) -> None:
+    def again(self, seq: int) -> None:
         """Its time has come: bring a message that failed into its lane once more."""
         task = asyncio.create_task(self._reread(seq), name="retry")
         self._rereading.add(task)
@@ -219,8 +219,9 @@ class Handling:
         return await self._world.outlet.post.compose(chat, Reply(text), message_id)
 
 
-def _run_key(entry: InboxEntry) -> str:
-    return f"m:{entry.seq}"
+def run_key(seq: int) -> str:
+    """What the journal calls the run of an inbox entry."""
+    return f"m:{seq}"
 
 
 def _cause(entry: InboxEntry) -> tuple[str | int, ...]:

@@ -33,6 +33,7 @@ class BotOptions:
         threads: how many blocking handlers run at once.
         user_rate: how many messages of one user are handled, None for all.
         chat_rate: how many of one chat.
+        keep: how long (ms) messages are kept, None for ever.
     """
 
     name: str
@@ -51,6 +52,7 @@ class BotOptions:
     threads: int = THREADS
     user_rate: Rate | None = None
     chat_rate: Rate | None = None
+    keep: int | None = None
 
     @property
     def all_plugins(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from chatbot.runtime.onions import build_generation
 from chatbot.runtime.options import BotOptions
 from chatbot.runtime.people import People
 from chatbot.runtime.posting import Post
+from chatbot.runtime.retention import Retention
 from chatbot.runtime.scheduling import PluginScheduler
 from chatbot.runtime.speech import Outlet
 from chatbot.runtime.table import Table
@@ -109,6 +110,7 @@ class Parts:
         )
         storage = JobStorage(database, messenger.vault)
         self.jobs = Jobs(self.world, storage, self.threads, tries=options.handling.tries)
+        self.retention = Retention(database, clock, options.keep)
         hooks = Hooks()
         self.observers = Observers(self.world, hooks, self.threads)
         limit = RateLimit(options.user_rate, options.chat_rate, metrics, clock.now)
@@ -127,6 +129,7 @@ class Parts:
         """Handle messages, and fire jobs."""
         self.inbox.start()
         self.jobs.start()
+        self.retention.start()
 
     async def close(self) -> None:
         """Let handlers and jobs end, but not for long; then stop the plugins."""
@@ -137,6 +140,7 @@ class Parts:
         await self.inbox.close()
         await self.handling.close()
         await self.jobs.close()
+        await self.retention.close()
         await self.lifecycle.stop()
         self.threads.close()
         await self.world.files.close()

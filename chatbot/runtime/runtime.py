@@ -15,6 +15,7 @@ from chatbot.client.storage.message_storage import InboxEntry
 from chatbot.client.storage.paths import AccountIndex
 from chatbot.plugins.errors import Problem
 from chatbot.runtime.clock import Clock, SystemClock
+from chatbot.runtime.control.target import Target
 from chatbot.runtime.controls import Controls, make_loader
 from chatbot.runtime.metrics import Metrics
 from chatbot.runtime.monitoring.gauges import Gauges, read_gauges
@@ -131,6 +132,11 @@ class BotRuntime:
     def healthy(self) -> bool:
         """Whether it can go on: its disk has not failed."""
         return self._healthy
+
+    @property
+    def target(self) -> Target:
+        """What operators act on, while it runs."""
+        return Target(self._client, self._parts)
 
     async def gauges(self) -> Gauges | None:
         """How it is now; None while it is starting or stopping.

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from chatbot.client.exceptions import StorageError, StorageLockedError
 
-_NAME: Final = "lock"
+FILE_NAME: Final = "lock"
 _PID_LENGTH: Final = 20
 
 if sys.platform == "win32":
@@ -52,7 +52,7 @@ class AccountLock:
             StorageLockedError: somebody has it, another process or this one.
             StorageError: the directory is not writable, or its file system has no locks.
         """
-        path = self._directory / _NAME
+        path = self._directory / FILE_NAME
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:

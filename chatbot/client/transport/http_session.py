@@ -91,6 +91,9 @@ class HttpSession:
         limits: sizes, times and attempts.
         sleep: waits the given seconds between attempts.
         random: a number in [0, 1), for the jitter of those waits.
+
+    Attributes:
+        date: what the last answer said the time is (RFC 9110, 6.6.1); None before the first.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class HttpSession:
         self._limits = limits or Limits()
         self._sleep = sleep
         self._random = random
+        self.date: str | None = None
         self._open_session: aiohttp.ClientSession | None = None
 
     async def fetch(self, request: Request) -> bytes:
@@ -198,6 +202,7 @@ class HttpSession:
             headers=request.headers,
             allow_redirects=False,
         )
+        self.date = response.headers.get("Date", self.date)
         if 200 <= response.status < 300:  # noqa: PLR2004 - HTTP's own numbers
             return response
         try:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 from random import random as uniform
 from typing import Final
 
@@ -88,6 +89,14 @@ class RestClient:
     def user_id(self) -> str:
         """Whom the calls are made as; empty before `act_as`."""
         return self._calls.user_id
+
+    @property
+    def backend_time(self) -> int | None:
+        """What the backend's clock said in its last answer (ms, whole seconds), if it did."""
+        try:
+            return round(parsedate_to_datetime(self._http.date or "").timestamp()) * 1000
+        except ValueError:
+            return None
 
     @property
     def rejected(self) -> Counter[str]:

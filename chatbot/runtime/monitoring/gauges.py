@@ -38,6 +38,17 @@ class Gauges:
     plugins: int
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepths:
+    """What waits in the database; the names are those of `Gauges`."""
+
+    inbox: int
+    inbox_parked: int
+    outbox: int
+    jobs: int
+    job_runs_parked: int
+
+
 _COUNTS = """
 SELECT (SELECT count(*) FROM inbox WHERE state = 'ready'),
        (SELECT count(*) FROM inbox WHERE state = 'parked'),
@@ -47,9 +58,9 @@ SELECT (SELECT count(*) FROM inbox WHERE state = 'ready'),
 """
 
 
-def _counts(connection: sqlite3.Connection) -> tuple[int, int, int, int, int]:
-    counts: tuple[int, int, int, int, int] = connection.execute(_COUNTS).fetchone()
-    return counts
+def queue_depths(connection: sqlite3.Connection) -> QueueDepths:
+    """Count what waits."""
+    return QueueDepths(*connection.execute(_COUNTS).fetchone())
 
 
 async def read_gauges(parts: Parts) -> Gauges:
@@ -59,16 +70,16 @@ async def read_gauges(parts: Parts) -> Gauges:
         StorageError: its files cannot be read.
     """
     account = parts.world.account
-    inbox, inbox_parked, outbox, jobs, job_runs_parked = await account.database.read(_counts)
+    depths = await account.database.read(queue_depths)
     return Gauges(
         connected=account.socket.state == "connected",
         lanes=parts.inbox.lanes,
         in_memory=len(parts.inbox),
-        inbox=inbox,
-        inbox_parked=inbox_parked,
-        outbox=outbox,
-        jobs=jobs,
-        job_runs_parked=job_runs_parked,
+        inbox=depths.inbox,
+        inbox_parked=depths.inbox_parked,
+        outbox=depths.outbox,
+        jobs=depths.jobs,
+        job_runs_parked=depths.job_runs_parked,
         prekeys=account.prekeys.on_backend,
         plugins=len(parts.world.table.plugins),
     )
