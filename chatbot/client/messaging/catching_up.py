@@ -320,15 +320,15 @@ class CatchUp:
             raise
         except WhatsAppClientError as error:
             logger.warning("the history with %s cannot be read now: %s", peer_id, error)
-            settled = False
-        self._attempted(peer_id, settled=settled)
-
-    def _attempted(self, peer_id: str, *, settled: bool) -> None:
-        """Let the live frames through behind a history, or try that again, with patience."""
-        if settled:
+            self._failed(peer_id)
+        else:
             del self._failures[peer_id]
             self._let_through(peer_id)
-            return
+            if not settled:
+                self._look_later(peer_id, RETRY_INTERVAL)
+
+    def _failed(self, peer_id: str) -> None:
+        """Try a history again; the live frames wait behind the first attempts."""
         attempt = self._failures[peer_id]
         self._failures[peer_id] += 1
         if attempt < len(PATIENCE):
@@ -410,8 +410,6 @@ class CatchUp:
                 await self._look_for_rollback([row for row in chunk if row.timestamp > position])
                 newest = max(newest, *(row.timestamp for row in chunk))
                 complete &= await self._handle(conversation, chunk)
-                if not (complete or conversation.pending_identity):
-                    break  # what comes behind it waits, too
         return complete, newest
 
     async def _handle(self, conversation: Conversation, rows: Sequence[HistoryRow]) -> bool:
@@ -422,11 +420,8 @@ class CatchUp:
         known = await self._watermarks.delivered(conversation.peer_id, keys)
         complete = True
         for row, key in zip(theirs, keys, strict=True):
-            if key in known or await self._receiver.receive(conversation, _frame(row), live=False):
-                continue
-            complete = False
-            if not conversation.pending_identity:
-                break
+            if key not in known:
+                complete &= await self._receiver.receive(conversation, _frame(row), live=False)
         return complete
 
     async def _look_for_rollback(self, rows: Sequence[HistoryRow]) -> None:

@@ -178,6 +178,9 @@ class Receiver:
 
         Returns:
             False if it is left to its history, to be handled later.
+
+        Raises:
+            WhatsAppClientError: it is not live, and its sender's identity cannot be looked up now.
         """
         if conversation.retired:
             return False
@@ -240,6 +243,8 @@ class Receiver:
         except SessionNotFoundError:
             believed = False
         except WhatsAppClientError as error:
+            if not live:
+                raise  # so that nothing of its history overtakes it
             logger.warning("a message waits: its sender's identity is not settled: %s", error)
             return False
         if believed:
