@@ -96,7 +96,10 @@ class CaseLog:
 
     async def claim(self, case: Case, user: str) -> bool:
         """Whether this moderator is the one who decides it: at once, and only one is."""
-        return await self._store.compare_and_set(f"decides\x1f{case.number}", None, user)
+        key = f"decides\x1f{case.number}"
+        if await self._store.compare_and_set(key, None, user):
+            return True
+        return await self._store.get(key, str) == user  # whose first try has failed
 
 
 def _key(group: str, user: str, number: int | None = None) -> str:

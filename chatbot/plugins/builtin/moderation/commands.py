@@ -9,7 +9,7 @@ from chatbot.client.exceptions import PermissionDeniedError
 from chatbot.client.models import User
 from chatbot.plugins.builtin.moderation.cases import Case
 from chatbot.plugins.builtin.moderation.declared import plugin
-from chatbot.plugins.builtin.moderation.warden import Warden, outcome, shown
+from chatbot.plugins.builtin.moderation.warden import Warden, counted, outcome, shown
 from chatbot.plugins.context import Context, Group
 from chatbot.plugins.durations import milliseconds
 from chatbot.plugins.errors import UsageError
@@ -32,7 +32,7 @@ async def warn(ctx: Context, group: Group, warden: Warden, user: User, reason: R
     because = f": {sanitise(reason, 200)}" if reason else "."
     text = (
         f"{shown(user.username)} is warned{because}"
-        f" ({warned.tally.claimed} points, case {case.number}{dry})"
+        f" ({counted(warned.tally.claimed)}, case {case.number}{dry})"
     )
     if warned.sanction is None:
         return text
@@ -80,6 +80,8 @@ async def undo(group: Group, warden: Warden, number: Number) -> str:
         raise UsageError(f"there is no case {number} here")
     if case.kind == "unban" or case.state not in {"done", "failed"}:
         raise UsageError(f"case {number} cannot be undone: {_described(case)}")
+    if await warden.rehearses(group.id):
+        return f"Case {number} would be undone (dry run)."
     undone = await warden.undo(group, case)
     note = f" {sanitise(undone.note, 200)}" if undone.note else ""
     return f"Case {number} is undone.{note}"
@@ -92,7 +94,7 @@ async def cases(ctx: Context, group: Group, warden: Warden, user: User) -> str:
     if not found:
         return f"Nothing is logged about {shown(user.username)}."
     points = await warden.points(group.id, user.id)
-    lines = [f"{shown(user.username)}: {points.claimed} points, {len(found)} cases"]
+    lines = [f"{shown(user.username)}: {counted(points.claimed)}, in the log:"]
     for case in found[-_LISTED:]:
         when = datetime.fromtimestamp(case.at / 1000, ctx.bot.timezone)
         lines.append(f"{case.number}. {when:%Y-%m-%d %H:%M} {_described(case)}")
@@ -148,7 +150,7 @@ async def _decided(ctx: Context, warden: Warden, number: int, *, approved: bool)
 
 def _described(case: Case) -> str:
     state = "" if case.state == "done" else f" ({case.state})"
-    points = f" {case.points} points" if case.points else ""
+    points = f" {counted(case.points)}" if case.points else ""
     forgeable = "" if case.proven else ", not proven"
     reason = f": {sanitise(case.reason, 80)}" if case.reason else ""
     return f"{case.kind}{points}{state}{forgeable}{reason}"

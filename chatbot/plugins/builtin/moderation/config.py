@@ -6,8 +6,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from chatbot.plugins.builtin.moderation.links import normal_host
 from chatbot.plugins.builtin.moderation.pace import MAX_KEPT
 from chatbot.plugins.builtin.moderation.points import Step
+from chatbot.plugins.builtin.moderation.words import MAX_PHRASE, is_phrase
 from chatbot.plugins.durations import Rate, parse_duration, parse_rate
 
 
@@ -20,6 +22,18 @@ def _check_rate(text: str) -> str:
     if parse_rate(text).count >= MAX_KEPT:
         raise ValueError(f"expected fewer than {MAX_KEPT} messages")
     return text
+
+
+def _check_phrase(text: str) -> str:
+    if not is_phrase(text):
+        raise ValueError(f"expected a word, or a phrase of up to {MAX_PHRASE}")
+    return text
+
+
+def _check_host(text: str) -> str:
+    if (host := normal_host(text)) is None:
+        raise ValueError("expected a host such as example.org")
+    return host
 
 
 Duration = Annotated[str, AfterValidator(_check_duration)]
@@ -69,8 +83,8 @@ class ModerationConfig(_Section):
     flood_points: Points = 1
     slow_points: Points = 0
     flood: Annotated[str, AfterValidator(_check_rate)] = "8/10s"
-    words: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
+    words: tuple[Annotated[str, AfterValidator(_check_phrase)], ...] = ()
+    hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
     dry_run: bool = False
 
     @property

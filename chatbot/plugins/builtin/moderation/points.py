@@ -37,18 +37,20 @@ class Tally:
     claimed: int = 0
 
 
-def tally(cases: Iterable[Case], now: int, lasts: int) -> Tally:
+def tally(cases: Iterable[Case], now: int, lasts: int, *, rehearsed: bool = False) -> Tally:
     """The points of warnings that still stand.
 
     Args:
         cases: somebody's, in one group.
         now: ms.
         lasts: how long (ms) a warning counts.
+        rehearsed: count those of a dry run as well.
     """
+    states = {"done", "dry"} if rehearsed else {"done"}
     counting = [
         case
         for case in cases
-        if case.kind == "warn" and case.state == "done" and now - case.at < lasts
+        if case.kind == "warn" and case.state in states and now - case.at < lasts
     ]
     return Tally(
         sum(case.points for case in counting if case.proven),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chatbot.plugins.builtin.moderation.declared import LIMITS, plugin
 from chatbot.plugins.builtin.moderation.links import normal_host
 from chatbot.plugins.builtin.moderation.settings import SWITCHES, Switch, save_settings
-from chatbot.plugins.builtin.moderation.warden import Warden
+from chatbot.plugins.builtin.moderation.warden import Warden, counted
 from chatbot.plugins.builtin.moderation.words import MAX_PHRASE, is_phrase
 from chatbot.plugins.context import Group
 from chatbot.plugins.durations import format_duration, milliseconds
@@ -39,7 +39,7 @@ async def show(group: Group, warden: Warden) -> str:
     settings = await warden.settings(group.id)
     on = [name for name in SWITCHES if settings.is_on(name)]
     steps = [
-        f"{step.points} points: {step.sanction}"
+        f"{counted(step.points)}: {step.sanction}"
         + ("" if step.lasts is None else f" for {format_duration(step.lasts)}")
         for step in warden.config.all_steps
     ]

@@ -25,7 +25,7 @@ from chatbot.plugins.services import Store
 from chatbot.plugins.text import sanitise
 
 PROPOSED_AGAIN: Final = 24 * 3_600_000
-"""How long (ms) a proposal keeps another one about the same person back."""
+"""How long (ms) a proposal keeps another one about the same person back, unless it is harder."""
 
 _PAST: Final = {"kick": "removed", "ban": "banned", "unban": "let in again", "warn": "warned"}
 
@@ -127,8 +127,8 @@ class Warden:
         by: str = "",
     ) -> Warned:
         """Log a warning, and do or propose what its points lead to."""
-        before = await self.points(group.id, user.id)
         rehearsal = await self.rehearses(group.id)
+        before = await self.points(group.id, user.id)
         case = await self._open(group, user, "warn", reason)
         case = await self.cases.save(
             case, points=points, proven=proven, by=by, state="dry" if rehearsal else "done"
@@ -140,7 +140,7 @@ class Warden:
         follows = consequence(before, added, self.config.all_steps)
         if follows is None:
             return Warned(case, added)
-        what = f"{added.claimed} points, the last for: {case.reason}"
+        what = counted(added.claimed) + (f", the last for: {case.reason}" if case.reason else "")
         opened = await self._open(group, user, follows.step.sanction, what)
         if follows.certain or rehearsal:
             done = await self.carry_out(group, opened, lasts=follows.step.lasts)
@@ -148,9 +148,10 @@ class Warden:
         return Warned(case, added, await self._propose(group, opened, follows.step))
 
     async def points(self, group: str, user: str) -> Tally:
-        """Somebody's points now."""
+        """Somebody's points now; in a dry run with those that it would have given."""
         found = await self.cases.of(group, user)
-        return tally(found, self.now, self.config.points_lifetime)
+        rehearsed = await self.rehearses(group)
+        return tally(found, self.now, self.config.points_lifetime, rehearsed=rehearsed)
 
     # ------------------------------------------------------------ removing people
 
@@ -220,14 +221,19 @@ class Warden:
 
     async def undo(self, group: Group, case: Case) -> Case:
         """Take a case back: points count no more, whoever was put out is taken in again."""
-        note = ""
-        if case.kind == "ban":
+        if case.kind == "warn":
+            return await self.cases.save(case, state="undone")
+        ban = await self.ban_of(group.id, case.user)
+        if ban is not None and ban.case == case.number:
             await self.store.delete(ban_key(group.id, case.user))
-        if case.kind in {"kick", "ban"}:
-            note = await self._take_in(group, case.user)
+            ban = None
+        note = await self._take_in(group, case.user, ban)
         return await self.cases.save(case, state="undone", note=note)
 
-    async def _take_in(self, group: Group, user: str) -> str:
+    async def _take_in(self, group: Group, user: str, ban: Ban | None) -> str:
+        """Add somebody again; why it was not done, or nothing."""
+        if ban is not None:
+            return f"case {ban.case} still keeps them out"
         try:
             if await group.find_member(user) is None:
                 await group.add(user)
@@ -249,10 +255,10 @@ class Warden:
     async def _propose(self, group: Group, case: Case, step: Step) -> Case | None:
         """Ask the group's moderators, each in the encrypted chat; None where they were before."""
         key = _open_key(group.id, case.user)
-        asked_at = await self.store.get(key, int)
-        if asked_at is not None and self.now - asked_at < PROPOSED_AGAIN:
+        asked_at, asked_points = await self.store.get(key, tuple[int, int], (0, 0))
+        if step.points <= asked_points and self.now - asked_at < PROPOSED_AGAIN:
             return None
-        await self.store.set(key, self.now)
+        await self.store.set(key, (self.now, step.points))
         case = await self.cases.save(case, state="proposed", proven=False, lasts=step.lasts)
         text = _proposal(case, group)
         asked = [await self._tell(m, text) for m in await self._deciders(group)]
@@ -286,6 +292,11 @@ class Warden:
 def shown(username: str) -> str:
     """A name that is safe to say: its owner has chosen it."""
     return sanitise(f"@{username}")
+
+
+def counted(points: int) -> str:
+    """So many points, in words."""
+    return "1 point" if points == 1 else f"{points} points"
 
 
 def outcome(case: Case) -> str:

@@ -11,7 +11,14 @@ from chatbot.plugins.builtin.moderation.declared import plugin
 from chatbot.plugins.builtin.moderation.links import forbidden
 from chatbot.plugins.builtin.moderation.pace import Breach, Pace, observe
 from chatbot.plugins.builtin.moderation.settings import GroupSettings
-from chatbot.plugins.builtin.moderation.warden import Ban, Warden, ban_key, outcome, shown
+from chatbot.plugins.builtin.moderation.warden import (
+    Ban,
+    Warden,
+    ban_key,
+    counted,
+    outcome,
+    shown,
+)
 from chatbot.plugins.builtin.moderation.words import word_list
 from chatbot.plugins.context import Bot, Context, Group
 from chatbot.plugins.people import Member
@@ -86,7 +93,7 @@ async def _warn(ctx: Context, group: Group, warden: Warden, offences: Sequence[O
         return f"{name}: {reason}."
     warned = await warden.warn(group, ctx.user, reason, points=points, proven=ctx.is_proven)
     dry = ", dry run" if warned.case.state == "dry" else ""
-    text = f"{name}: {reason}. ({warned.tally.claimed} points, case {warned.case.number}{dry})"
+    text = f"{name}: {reason}. ({counted(warned.tally.claimed)}, case {warned.case.number}{dry})"
     if warned.sanction is None:
         return text
     return f"{text}\n{outcome(warned.sanction)}"
