@@ -71,6 +71,8 @@ class Body:
             async with asyncio.timeout(_START_SECONDS):
                 line = await process.stdout.readline()
         except TimeoutError:
+            self.signal(signal.SIGQUIT)  # its log tells why
+            await self.ended(1)
             await self.kill()
             raise HangingError(f"the bot is not ready after {_START_SECONDS:.0f} s") from None
         return line.decode().strip() == READY

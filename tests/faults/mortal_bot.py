@@ -108,8 +108,9 @@ async def _live(order: Order) -> None:
     )
     runtime = BotRuntime(options, clock=clock)
     runtime.client.on_undecryptable(partial(_note, Path(order.undecryptable)))
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    loop.add_signal_handler(signal.SIGQUIT, _say_what_runs)
     async with runtime, asyncio.TaskGroup() as tasks:
         os.write(sys.stdout.fileno(), f"{READY}\n".encode())
         jumping = tasks.create_task(clock.jump(order.jumps, Random(order.seed)))
@@ -119,6 +120,12 @@ async def _live(order: Order) -> None:
             task.cancel()
         if runtime.failed in done:
             raise runtime.failed.result()
+
+
+def _say_what_runs() -> None:
+    """What every task waits for, for whoever looks into why the bot hangs."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
 
 
 def _note(file: Path, peer_id: str, reason: str) -> None:
