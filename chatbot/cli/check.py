@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from chatbot.cli.errors import ExitCode, complain
-from chatbot.plugins.loader import Loader
+from chatbot.runtime.clock import SystemClock
+from chatbot.runtime.controls import Controls, make_loader
+from chatbot.runtime.options import BUILT_IN
 from chatbot.settings import load_settings
 from chatbot.settings_errors import SettingsError
 
@@ -31,9 +33,16 @@ def _problems(config: Path) -> list[str]:
         settings = load_settings(config)
     except SettingsError as error:
         return [str(problem) for problem in error.problems]
-    loader = Loader(base=config.absolute().parent, sections=settings.plugins.tables)
-    assembly = loader.load(settings.plugins.load)
+    # As `chatbot run` loads them, the built-in ones in front.
+    loader = make_loader(
+        config.absolute().parent,
+        settings.plugins.tables,
+        settings.bot.timezone,
+        Controls(),
+        SystemClock().now,
+    )
+    assembly = loader.load(tuple(dict.fromkeys((*BUILT_IN, *settings.plugins.load))))
     if not assembly.problems:
-        names = ", ".join(plugin.name for plugin in assembly.plugins) or "none"
+        names = ", ".join(plugin.name for plugin in assembly.plugins[len(BUILT_IN) :]) or "none"
         typer.echo(f"{config}: good; plugins: {names}")
     return [f"{config}: {problem}" for problem in assembly.problems]

@@ -56,3 +56,24 @@ def test_the_demo_is_good_wherever_one_stands(command_line: CommandLine) -> None
     result = command_line.run("check", DEMO)
     assert (result.returncode, result.stderr) == (0, "")
     assert "echo, dice" in result.stdout
+
+
+def test_what_run_would_refuse_is_refused(command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "greeter.py").write_text(
+        PLUGIN
+        + '@plugin.command("help")\nasync def help_too() -> str:\n    return ""\n\n'
+        + '@plugin.job(cron="0 0 30 2 *")\nasync def never() -> None: ...\n'
+    )
+    write_bot(tmp_path, "./greeter.py")
+    lines = command_line.run("check", "bot.toml").stderr.splitlines()
+    assert any("'help'" in line for line in lines)
+    assert any("never" in line for line in lines)
+
+
+def test_handlers_may_ask_for_what_the_bot_gives(command_line: CommandLine, tmp_path: Path) -> None:
+    asking = "from chatbot import PermissionControl\n" + PLUGIN
+    asking = asking.replace("ctx: Context", "ctx: Context, control: PermissionControl")
+    (tmp_path / "greeter.py").write_text(asking)
+    write_bot(tmp_path, "./greeter.py")
+    result = command_line.run("check", "bot.toml")
+    assert (result.returncode, result.stderr) == (0, "")
