@@ -83,6 +83,12 @@ class Collected:
             while await self._queue.get() != wanted:
                 pass
 
+    async def until_content(self, wanted: str, seconds: float = 30) -> None:
+        """Wait for a message that says this."""
+        async with asyncio.timeout(seconds):
+            while (await self._queue.get()).content != wanted:
+                pass
+
 
 def texts(messages: list[Message]) -> list[str]:
     """What the messages say."""

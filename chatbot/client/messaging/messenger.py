@@ -357,11 +357,14 @@ class Messenger:
             self.catch_up.group_missed(group_id)
 
     def _heal(self, conversation: Conversation) -> None:
-        """4.2.9: answer an undecryptable message at once, with an `x3dh`."""
+        """4.2.9: answer an undecryptable message at once, with an `x3dh` under fresh keys."""
         now = self._clock()
-        if self.options.heal_notice is None or now - conversation.noticed_at < NOTICE_INTERVAL:
+        if now - conversation.noticed_at < NOTICE_INTERVAL:
             return
         conversation.noticed_at = now
+        conversation.queue.drop_bundle()
+        if self.options.heal_notice is None:
+            return
         notice = self.compose.text(conversation.peer_id, self.options.heal_notice)
         posted = self.sender.post([notice], expires_at=now + NOTICE_INTERVAL)
         posted.add_done_callback(lambda done: done.exception())

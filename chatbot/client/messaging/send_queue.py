@@ -330,8 +330,11 @@ class SendQueue:
     def peer_started_afresh(self, now: int, session_id: str | None = None) -> list[str]:
         """4.2.3: the peer opened `session_id`, or could not be decrypted (None).
 
-        Whatever went bare in another session lately is sent once more, with an `x3dh`.
+        Whatever went bare in another session lately is sent once more, with an `x3dh`. The backend
+        may have given us a one-time prekey that the peer no longer holds, and may do so again: from
+        now on we do without.
         """
+        self._use_one_time_prekeys = False
         self._expire_recent(now)
         again = [flight for flight in self._recent if flight.session_id != session_id]
         self._recent = deque(flight for flight in self._recent if flight.session_id == session_id)

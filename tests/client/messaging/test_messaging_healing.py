@@ -68,8 +68,7 @@ async def test_what_cannot_be_decrypted_is_told_and_answered_once(
     for word in ("and", "so", "on"):
         assert (await bob.receive_message(await alice.send_message("bob", word))).is_encrypted
         await bob.send_message("alice", f"{word}!")
-        while (await heard.next(20)).content != f"{word}!":
-            pass
+        await heard.until_content(f"{word}!")
     assert texts(heard.all) == ["hello", HEAL_NOTICE, "and!", "so!", "on!"]
 
 
