@@ -1,0 +1,1 @@
+"""Talks in virtual time."""
