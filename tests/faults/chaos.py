@@ -1,8 +1,8 @@
 """Everything breaks at once, for a while, and then it is counted: `python -m faults.chaos`.
 
-Twenty people say thousands of numbered things to a bot that is killed again and again,
-behind a bad network, on a backend with the faults of the real one that is restarted now and then.
-Then the weather clears, and everything that was promised must hold.
+Twenty people, half of them with a browser, say thousands of numbered things to a bot that is killed
+again and again, behind a bad network, on a backend with the faults of the real one that is
+restarted now and then. Then the weather clears, and everything that was promised must hold.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 from doubles.faulty_backend import FaultyServer
+from doubles.raw_client import raw_backend
 
 from chatbot.server.limits import Limits
 from faults import tally
@@ -33,7 +34,7 @@ from faults.proxy import FaultyProxy
 from faults.report import Report, Tally, judge, newest
 from faults.talk import Talk
 from faults.tide import Tide
-from faults.voices import Voice, client_voice
+from faults.voices import Voice, browser_voice, client_voice
 from faults.weather import CALM, STORM
 
 _ROOMY: Final = Limits(frames_per_second=1000, frame_burst=5000)
@@ -46,7 +47,8 @@ class Scale:
     """How much of everything.
 
     Attributes:
-        people: with our own client.
+        clients: people with our own client.
+        browsers: people with a browser.
         messages: numbered ones, of all people together.
         dialogs: of each person.
         kills: of the bot.
@@ -55,7 +57,8 @@ class Scale:
         settling: seconds that everything may take to come right in the end.
     """
 
-    people: int = 20
+    clients: int = 10
+    browsers: int = 10
     messages: int = 10_000
     dialogs: int = 5
     kills: int = 200
@@ -138,14 +141,20 @@ class Chaos:
 
     async def _gather(self, stack: AsyncExitStack) -> list[Voice]:
         url, storage = self._server.url, self._folder / "people"
-        return [
+        backend = await stack.enter_async_context(raw_backend(url))
+        clients: list[Voice] = [
             await stack.enter_async_context(client_voice(url, storage, f"client{n}"))
-            for n in range(self._scale.people)
+            for n in range(self._scale.clients)
         ]
+        browsers = [
+            await stack.enter_async_context(browser_voice(backend, f"browser{n}"))
+            for n in range(self._scale.browsers)
+        ]
+        return [*clients, *browsers]
 
     async def _talk(self, voice: Voice, bot_id: str) -> Talk:
         scale = self._scale
-        numbers = scale.messages // scale.people
+        numbers = scale.messages // (scale.clients + scale.browsers)
         return Talk(
             voice,
             bot_id,
@@ -245,6 +254,7 @@ class Chaos:
             harmed=proxy.harmed,
             other=sum((talk.other for talk in talks), Counter()),
             undecryptable=_lines(self._notes),
+            unread=sum(len(w.unanswered()) for w in witnesses if w.is_browser),
         )
 
     def _stored(self, sender: str, bot_id: str) -> list[str]:

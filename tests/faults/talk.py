@@ -13,7 +13,7 @@ import msgspec
 
 from faults.report import Evidence, Tally
 from faults.tide import Tide
-from faults.voices import Voice
+from faults.voices import BrowserVoice, Voice
 
 PATIENCE: Final = 75.0
 """Seconds that a person waits for the next question: longer than the bot waits for an answer."""
@@ -137,4 +137,5 @@ class Talk:
             reached=[self._ids[message_id] for message_id in stored if message_id in self._ids],
             tally=tally,
             replies={number: sorted(ids) for number, ids in self._replies.items()},
+            is_browser=isinstance(self.voice, BrowserVoice),
         )

@@ -11,7 +11,8 @@ from faults.chaos import Chaos, Scale
 from faults.report import Evidence, Tally, judge
 
 SMALL = Scale(
-    people=3,
+    clients=2,
+    browsers=2,
     messages=60,
     dialogs=1,
     kills=4,
