@@ -105,15 +105,14 @@ async def _warn(ctx: Context, group: Group, warden: Warden, offences: Sequence[O
 @plugin.job(every="30s", misfire="run-once")
 async def patrol(bot: Bot, warden: Warden) -> None:
     """Look who is in each group: put out who is banned, greet who is new."""
-    for group in await bot.groups():
-        if group.role == "member":
-            continue
-        try:
-            await _look_around(group, warden)
-        except StorageError:
-            raise
-        except WhatsAppClientError as error:
-            warden.logger.warning("a group cannot be looked after: %s", error)
+    try:
+        for group in await bot.groups():
+            if group.role != "member":
+                await _look_around(group, warden)
+    except StorageError:
+        raise
+    except WhatsAppClientError as error:
+        warden.logger.warning("groups cannot be looked after, until the next round: %s", error)
 
 
 async def _look_around(group: Group, warden: Warden) -> None:
