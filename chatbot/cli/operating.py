@@ -81,12 +81,9 @@ class StoredBot:
             StorageLockedError: another program has the account open.
             WrongPasswordError: it does not run, and the password does not open its files.
         """
-        bot = await running(self.directory)
-        if bot is not None:
-            try:
+        async with running(self.directory) as bot:
+            if bot is not None:
                 return await bot.do(operation)
-            finally:
-                await bot.close()
         async with self._backend(needed=operation.needs_backend) as url:
             client = WhatsAppClient(
                 url,

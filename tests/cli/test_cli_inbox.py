@@ -1,4 +1,4 @@
-"""`chatbot inbox`, while the bot runs and while it does not."""
+"""`chatbot inbox` on the files of a bot; test_runtime_control.py has it on one that runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from doubles.served_bot import ServedBot, talk
 
 
@@ -48,23 +47,11 @@ def test_a_dropped_message_is_never_handled(stopped_bot: ServedBot) -> None:
     assert f"no message {number} is parked" in again.stderr
 
 
-def test_on_a_running_bot(tmp_path: Path) -> None:
-    with ServedBot.make(tmp_path / "bot") as bot:
-        talk(bot, tmp_path / "c", "carol", "/crash one", "/crash two")
-        one, two = parked_ids(bot)
-        assert "/crash two" in bot.run("inbox", "bot.toml", "show", two).stdout
-        assert bot.run("inbox", "bot.toml", "drop", two).returncode == 0
-        assert bot.run("inbox", "bot.toml", "retry", one).returncode == 0
-        bot.calm()
-        assert talk(bot, tmp_path / "d", "dave", "/crash three") == ["calm again three"]
-        assert two not in parked_ids(bot)
-
-
-@pytest.mark.parametrize("action", ["show", "retry", "drop"])
-def test_which_one_has_to_be_said(running_bot: ServedBot, action: str) -> None:
-    ended = running_bot.run("inbox", "bot.toml", action)
-    assert ended.returncode == 2
-    assert "Which message?" in ended.stderr
+def test_of_a_running_bot(running_bot: ServedBot) -> None:
+    assert running_bot.run("inbox", "bot.toml").stdout == "No message is parked\n"
+    unsaid = running_bot.run("inbox", "bot.toml", "show")
+    assert unsaid.returncode == 2
+    assert "Which message?" in unsaid.stderr
 
 
 def states(bot: ServedBot) -> list[tuple[int, str]]:

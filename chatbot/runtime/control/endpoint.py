@@ -29,6 +29,10 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 _LONGEST_SOCKET_PATH: Final = 100
 """Bytes; the systems allow 108 (Linux) and 104 (macOS) with the ending zero."""
 
+SERVER: Final = b"server"
+CLIENT: Final = b"client"
+"""The two sides of a proof."""
+
 _LOOPBACK: Final = "127.0.0.1"
 _NONCE_BYTES: Final = 32
 
@@ -43,12 +47,15 @@ class _Port(Struct, frozen=True):
     key: str
 
 
-async def listen(directory: Path, serve: Serve) -> asyncio.Server:
+async def listen(directory: Path, serve: Serve) -> tuple[asyncio.Server, bytes | None]:
     """Listen for whoever may read the folder; what a dead bot left there is replaced.
 
     Args:
         directory: of the account, whose lock is held.
         serve: gets the streams of one connection.
+
+    Returns:
+        With it the key that every connection has to `prove` first; None where there is no need.
 
     Raises:
         OSError: it is not writable, or no port is free.
@@ -58,19 +65,12 @@ async def listen(directory: Path, serve: Serve) -> asyncio.Server:
     if fits_socket(path):
         server = await asyncio.start_unix_server(serve, path, limit=LONGEST_LINE)
         path.chmod(0o600)
-        return server
+        return server, None
     key = secrets.token_bytes(_NONCE_BYTES)
-
-    async def proven(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await _prove(reader, writer, key, b"server", b"client"):
-            await serve(reader, writer)
-        else:
-            writer.close()
-
-    server = await asyncio.start_server(proven, _LOOPBACK, 0, limit=LONGEST_LINE)
+    server = await asyncio.start_server(serve, _LOOPBACK, 0, limit=LONGEST_LINE)
     port = server.sockets[0].getsockname()[1]
     write_private(directory / PORT_FILE, msgspec.json.encode(_Port(port, key.hex())))
-    return server
+    return server, key
 
 
 def withdraw(directory: Path) -> None:
@@ -102,7 +102,7 @@ def fits_socket(path: Path) -> bool:
 async def _connect_to_port(file: Path) -> Streams | None:
     port, key = _read_port(file)
     reader, writer = await asyncio.open_connection(_LOOPBACK, port, limit=LONGEST_LINE)
-    if await _prove(reader, writer, key, b"client", b"server"):
+    if await prove((reader, writer), key, CLIENT):
         return reader, writer
     writer.close()
     return None  # somebody else has the port by now
@@ -116,16 +116,22 @@ def _read_port(file: Path) -> tuple[int, bytes]:
         raise FileNotFoundError(f"{file} is damaged") from error  # no way to the bot
 
 
-async def _prove(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes, us: bytes, them: bytes
-) -> bool:
-    """Show the other side that we have the key; whether it has it too."""
+async def prove(streams: Streams, key: bytes, role: bytes) -> bool:
+    """Show the other side that we have the key; whether it has it too.
+
+    Args:
+        streams: of a connection on which nothing was said yet.
+        key: of `listen`.
+        role: ours, `SERVER` or `CLIENT`: nobody can give us our own proof back.
+    """
+    reader, writer = streams
+    their_role = CLIENT if role == SERVER else SERVER
     ours = secrets.token_bytes(_NONCE_BYTES)
     writer.write(ours)
     try:
         theirs = await reader.readexactly(_NONCE_BYTES)
-        writer.write(hmac.digest(key, us + ours + theirs, "sha256"))
+        writer.write(hmac.digest(key, role + ours + theirs, "sha256"))
         proof = await reader.readexactly(_NONCE_BYTES)
     except (OSError, asyncio.IncompleteReadError):
         return False
-    return hmac.compare_digest(proof, hmac.digest(key, them + theirs + ours, "sha256"))
+    return hmac.compare_digest(proof, hmac.digest(key, their_role + theirs + ours, "sha256"))

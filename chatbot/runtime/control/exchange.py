@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,7 +16,7 @@ from msgspec import Raw, Struct
 from chatbot.client import exceptions
 from chatbot.client.exceptions import StorageError, WhatsAppClientError
 from chatbot.runtime.control import endpoint
-from chatbot.runtime.control.endpoint import Streams
+from chatbot.runtime.control.endpoint import SERVER, Streams
 from chatbot.runtime.control.operations import AnyOperation, Operation
 from chatbot.runtime.control.target import Target
 
@@ -43,11 +45,11 @@ class ControlServer:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._directory = target.account.path
-        self._connections: set[asyncio.Task[None] | None] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
 
     async def __aenter__(self) -> Self:
         try:
-            self._server = await endpoint.listen(self._directory, self._serve)
+            self._server, self._key = await endpoint.listen(self._directory, self._serve)
         except OSError as error:
             raise StorageError(
                 f"the control socket in {self._directory} cannot be made: {error.strerror}. "
@@ -63,23 +65,26 @@ class ControlServer:
     ) -> None:
         endpoint.withdraw(self._directory)
         self._server.close()
-        tasks = [task for task in self._connections if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._connections:
+            writer.transport.abort()  # whoever reads or writes ends; an operation is done first
+        await asyncio.gather(*self._connections.values())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        self._connections.add(task)
+        ended = self._connections[writer] = asyncio.get_running_loop().create_future()
         try:
-            while line := await reader.readline():
-                writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
-                await writer.drain()
+            if self._key is None or await endpoint.prove((reader, writer), self._key, SERVER):
+                await self._converse(reader, writer)
         except (OSError, ValueError) as error:
             logger.debug("a control connection ended: %s", error)
         finally:
-            self._connections.discard(task)
+            del self._connections[writer]
+            ended.set_result(None)
             writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
+            await writer.drain()
 
     async def _answer(self, line: bytes) -> Answer:
         try:
@@ -126,12 +131,9 @@ class RunningTarget:
         result: T = msgspec.json.decode(answer.result, type=operation.result)
         return result
 
-    async def close(self) -> None:
-        """Leave it alone."""
-        self._writer.close()
 
-
-async def running(directory: Path) -> RunningTarget | None:
+@asynccontextmanager
+async def running(directory: Path) -> AsyncIterator[RunningTarget | None]:
     """The bot that runs on an account's folder, or None.
 
     Raises:
@@ -141,7 +143,16 @@ async def running(directory: Path) -> RunningTarget | None:
         streams = await endpoint.connect(directory)
     except OSError as error:
         raise StorageError(f"{directory}: {error.strerror}") from error
-    return None if streams is None else RunningTarget(streams)
+    if streams is None:
+        yield None
+        return
+    try:
+        yield RunningTarget(streams)
+    finally:
+        _, writer = streams
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 def _error(answer: Answer) -> WhatsAppClientError:
