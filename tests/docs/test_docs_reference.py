@@ -18,6 +18,7 @@ import chatbot.client
 import chatbot.server
 import chatbot.testing
 from chatbot.cli.app import COMMANDS, app
+from chatbot.cli.errors import exit_code
 from chatbot.client import ClientSettings, WhatsAppClient, exceptions
 from chatbot.plugins import errors as plugin_errors
 from chatbot.settings import BotSettings
@@ -51,6 +52,15 @@ def _of(module: Any, name: str) -> Any:
 
 def test_every_error_row_says_what_to_do() -> None:
     assert [row for row in rows("errors.md") if not all(row)] == []
+
+
+def test_the_exit_codes_are_those_of_the_command_line() -> None:
+    told = {row[1]: re.findall(r"`(\w+)`", row[0]) for row in rows("errors.md") if len(row) == 2}
+    ours = exceptions_in(exceptions)
+    for code, names in told.items():
+        for kind in (_of(exceptions, name) for name in names if name in ours):
+            error = kind.__new__(kind)  # whatever its own arguments are
+            assert str(int(exit_code(error) or 0)) == code, kind
 
 
 def test_every_reason_is_listed() -> None:
