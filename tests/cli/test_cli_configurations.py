@@ -10,7 +10,8 @@ CONFIGURATIONS = sorted((Path(__file__).parents[2] / "config").glob("*.toml"))
 
 
 def test_all_of_them(command_line: CommandLine) -> None:
-    assert {"announcements", "demo", "standup"} <= {file.stem for file in CONFIGURATIONS}
+    bots = {"announcements", "demo", "moderation", "standup"}
+    assert bots <= {file.stem for file in CONFIGURATIONS}
     result = command_line.run("check", *CONFIGURATIONS)
     assert (result.returncode, result.stderr) == (0, "")
     for file in CONFIGURATIONS:

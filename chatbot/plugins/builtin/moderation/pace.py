@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from chatbot.plugins.durations import Rate
@@ -19,11 +19,13 @@ class Pace:
 
     Attributes:
         times: ms, in order, at most `MAX_KEPT`; forgotten when a flood was called one.
-        reminded_until: ms; before it a breach of slow mode is not called one again.
+        accepted: ms, when they last wrote and did not have to wait; slow mode counts from it.
+        reminded: whether they were told since then that they have to wait.
     """
 
     times: tuple[int, ...] = ()
-    reminded_until: int = 0
+    accepted: int | None = None
+    reminded: bool = False
 
 
 def observe(
@@ -43,12 +45,12 @@ def observe(
     """
     last = pace.times[-1] if pace.times else None
     at = at if last is None else max(at, last)  # a clock that went back makes nobody faster
-    span = max(slow, 0 if flood is None else flood.period)
-    times = (*(t for t in pace.times if at - t < span), at)[-MAX_KEPT:]
-    if flood is not None and sum(at - t < flood.period for t in times) > flood.count:
-        return Pace(reminded_until=pace.reminded_until), "flood"
-    if slow and last is not None and at - last < slow:
+    period = 0 if flood is None else flood.period
+    times = (*(t for t in pace.times if at - t < period), at)[-MAX_KEPT:]
+    if flood is not None and len(times) > flood.count:
+        return replace(pace, times=()), "flood"
+    if slow and pace.accepted is not None and at - pace.accepted < slow:
         # Too early a message does not make the next one wait longer.
-        kept = Pace(times=times, reminded_until=max(pace.reminded_until, last + slow))
-        return kept, "slow" if at >= pace.reminded_until else None
-    return Pace(times=times, reminded_until=pace.reminded_until), None
+        kept = Pace(times=times, accepted=pace.accepted, reminded=True)
+        return kept, None if pace.reminded else "slow"
+    return Pace(times=times, accepted=at), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,14 +106,24 @@ async def _warn(ctx: Context, group: Group, warden: Warden, offences: Sequence[O
 @plugin.job(every="30s", misfire="run-once")
 async def patrol(bot: Bot, warden: Warden) -> None:
     """Look who is in each group: put out who is banned, greet who is new."""
-    try:
-        for group in await bot.groups():
-            if group.role != "member":
+    groups: Sequence[Group] = ()
+    with _until_next_round(warden):
+        groups = await bot.groups()
+    for group in groups:
+        if group.role != "member":
+            with _until_next_round(warden):
                 await _look_around(group, warden)
+
+
+@contextmanager
+def _until_next_round(warden: Warden) -> Iterator[None]:
+    """What the backend does not do now waits, and keeps nothing else waiting."""
+    try:
+        yield
     except StorageError:
         raise
     except WhatsAppClientError as error:
-        warden.logger.warning("groups cannot be looked after, until the next round: %s", error)
+        warden.logger.warning("a group is not looked after until the next round: %s", error)
 
 
 async def _look_around(group: Group, warden: Warden) -> None:
