@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from chatbot import wire
+from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.directory import Directory
@@ -78,7 +78,7 @@ class Account:
         self._published = False
         self._renewing = asyncio.Lock()
         self._arrival: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("the account")
         self._resources = AsyncExitStack()
         self.directory = Directory(rest, clock=clock)
         self.prekeys = PrekeyKeeper(key_ring, keys, rest, clock=clock)
@@ -200,9 +200,7 @@ class Account:
     async def close(self) -> None:
         """Disconnect and close the files; what is under way goes on at the next login."""
         await self.socket.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.prekeys.close()
         await self.messenger.close()
         await self.events.close()
@@ -262,7 +260,7 @@ class Account:
     def _rolled_back(self, since: int) -> None:
         """This storage is older than what the backend has seen of us (PROTOCOL.md 4.3)."""
         logger.error("this storage is an old copy: every session is established anew")
-        self._spawn(self.renew(epoch=since))
+        self._tasks.spawn(self.renew(epoch=since))
 
     # ------------------------------------------------------------ what the socket tells
 
@@ -271,7 +269,7 @@ class Account:
 
     def _on_state(self, state: ConnectionState) -> None:
         if state == "connected":
-            self._arrival = self._spawn(self._came_up())
+            self._arrival = self._tasks.spawn(self._came_up())
         elif state in {"reconnecting", "disconnected"}:
             if self._arrival is not None:
                 self._arrival.cancel()
@@ -302,13 +300,6 @@ class Account:
         await self.prekeys.publish()
         self._published = True
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
-        return task
-
 
 async def _load_keys(
     keys: KeyStorage, user_id: str, options: ClientOptions, now: int
@@ -319,11 +310,3 @@ async def _load_keys(
         key_ring = KeyRing(Identity.generate(), policy=options.prekeys)
         await keys.save_identity(user_id, key_ring.identity, now)
     return key_ring, await keys.key_epoch() or now
-
-
-def _log_failure(done: asyncio.Task[None]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        if isinstance(error, WhatsAppClientError):
-            logger.warning("%s", error)
-        else:
-            logger.error("the account failed", exc_info=error)

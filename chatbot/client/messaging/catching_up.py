@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
+from chatbot.client.background import BackgroundTasks
 from chatbot.client.exceptions import StorageError, WhatsAppClientError
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.watermark_storage import SWEEP, WatermarkStorage
@@ -111,7 +112,7 @@ class CatchUp:
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._failures: Counter[str] = Counter()
         self._groups_missed: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("catching up")
         self._readers: set[asyncio.Task[None] | None] = set()
         self._began = 0
         self._sweep_due = True
@@ -130,7 +131,7 @@ class CatchUp:
         self._began = self._clock()
         self._sweep_due |= sweep
         self._looked_at.clear()
-        self._spawn(self._catch_up())
+        self._tasks.spawn(self._catch_up())
 
     def recover(self) -> None:
         """The storage failed: what was in memory is lost, so read everything again once it works.
@@ -138,7 +139,7 @@ class CatchUp:
         Until then nothing is handled or sent.
         """
         self.stop()
-        self._spawn(self._catch_up_once_storage_works())
+        self._tasks.spawn(self._catch_up_once_storage_works())
 
     def due(self, peer_id: str) -> None:
         """Something of this conversation was left to its history: read it as soon as possible."""
@@ -200,9 +201,9 @@ class CatchUp:
         self._start_readers()
         for conversation in self._conversations:
             self._resume(conversation)
-        self._spawn(self._read_groups())
+        self._tasks.spawn(self._read_groups())
         if self._sweep_due:
-            self._spawn(self._sweep())
+            self._tasks.spawn(self._sweep())
         await self._take_up()
 
     async def _take_up(self) -> None:
@@ -275,7 +276,7 @@ class CatchUp:
         while len(self._readers) < min(READERS, len(self._due)):
             task = asyncio.create_task(self._read_due(), name="history reader")
             self._readers.add(task)
-            task.add_done_callback(_log_failure)
+            task.add_done_callback(self._tasks.report)
 
     async def _read_due(self) -> None:
         try:
@@ -445,7 +446,7 @@ class CatchUp:
 
         if group_id not in self._groups_missed:
             self._groups_missed.add(group_id)
-            self._spawn(self._work_off(find, self._read_group))
+            self._tasks.spawn(self._work_off(find, self._read_group))
 
     async def _read_group(self, group_id: str) -> bool:
         """Read what was missed of a group, a bounded part of it after the other."""
@@ -495,12 +496,6 @@ class CatchUp:
     def _running(self) -> list[asyncio.Task[None]]:
         return [task for task in (*self._tasks, *self._readers) if task is not None]
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="catching up")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
-
 
 async def chunks(history: AsyncGenerator[HistoryRow]) -> AsyncGenerator[list[HistoryRow]]:
     """A history in lists of a bounded size; closes it in the end."""
@@ -534,12 +529,3 @@ def _frame(row: HistoryRow) -> MessageFrame:
         encrypted=row.encrypted,
         image_data=row.image_data,
     )
-
-
-def _log_failure(done: asyncio.Task[None]) -> None:
-    if done.cancelled() or (error := done.exception()) is None:
-        return
-    if isinstance(error, WhatsAppClientError):
-        logger.warning("catching up stopped: %s", error)
-    else:
-        logger.error("catching up failed", exc_info=error)

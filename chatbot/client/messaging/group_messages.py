@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from chatbot.client.background import BackgroundTasks
 from chatbot.client.exceptions import (
     ConnectionError,
     PermissionDeniedError,
-    StorageError,
     ValidationError,
     WhatsAppClientError,
 )
@@ -88,7 +88,7 @@ class GroupMessages:
         self._waiters: dict[str, asyncio.Future[Message]] = {}
         self._held: list[GroupMessageFrame] | None = []
         self._held_size = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("group messages")
 
     async def joined(self) -> list[str]:
         """The ids of the groups we are in."""
@@ -250,15 +250,13 @@ class GroupMessages:
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         else:
-            self._spawn(self._fail(message, error))
+            self._tasks.spawn(self._fail(message, error))
         self._pump(message.group_id or "")
 
     async def close(self) -> None:
         """Stop; what is in the outbox stays there."""
         self.disconnected()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     def _pump(self, group_id: str) -> None:
         outbound = self._outbound[group_id]
@@ -287,7 +285,7 @@ class GroupMessages:
                 waiter.set_exception(error)
             return
         outbound.timer = asyncio.get_running_loop().call_later(
-            ECHO_TIMEOUT / 1000, lambda: self._spawn(self._overdue(group_id))
+            ECHO_TIMEOUT / 1000, lambda: self._tasks.spawn(self._overdue(group_id))
         )
 
     async def _overdue(self, group_id: str) -> None:
@@ -346,7 +344,7 @@ class GroupMessages:
         except WhatsAppClientError as error:
             logger.warning("the history of group %s cannot be read: %s", group_id, error)
             outbound.timer = asyncio.get_running_loop().call_later(
-                ECHO_TIMEOUT / 1000, lambda: self._spawn(self._overdue(group_id))
+                ECHO_TIMEOUT / 1000, lambda: self._tasks.spawn(self._overdue(group_id))
             )
             return
         candidates = [
@@ -368,12 +366,6 @@ class GroupMessages:
     async def _fail(self, message: Message, error: Exception) -> None:
         await self._database.write(self._outbox.settle(message.id, "failed"))
         self._observer.failed(message, error)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
 
 
 def _frame_of(row: GroupHistoryRow, group_id: str) -> GroupMessageFrame:
@@ -421,9 +413,3 @@ def _same(message: Message, content: str, image_data: str | None) -> bool:
     if message.image is None:
         return content == message.content and not image_data
     return (content or IMAGE_PLACEHOLDER) == message.content and bool(image_data)
-
-
-def _log_failure(done: asyncio.Task[None]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
-        logger.log(level, "group messages: %s", error, exc_info=error)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, Literal
 
+from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import E2EE_PREFIX, decode_content
 from chatbot.client.crypto.session_manager import (
@@ -92,7 +93,7 @@ class Receiver:
         self._waiting_size = 0
         self._on_session_opened = on_session_opened
         self._heal = heal
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("receiving")
         self.undecryptable: Counter[str] = Counter()
 
     # ------------------------------------------------------------ live frames
@@ -148,7 +149,7 @@ class Receiver:
                 conversation.cleared = max(0, conversation.cleared - 1)
             elif not conversation.behind:
                 conversation.stuck = True
-                self._spawn(self._receive_slowly(conversation))
+                self._tasks.spawn(self._receive_slowly(conversation))
 
     async def _receive_slowly(self, conversation: Conversation) -> None:
         """Handle the frame in front, which needs the backend or the storage; then go on."""
@@ -367,21 +368,8 @@ class Receiver:
 
     async def close(self) -> None:
         """Stop; frames that were not handled are left to their history."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
+        await self._tasks.close()
 
 
 def _size(frame: MessageFrame) -> int:
     return len(frame.content) + len(frame.image_data or "")
-
-
-def _log_failure(done: asyncio.Task[None]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        logger.error("receiving failed", exc_info=error)

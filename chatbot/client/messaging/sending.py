@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import encode_content
 from chatbot.client.exceptions import (
@@ -16,7 +17,6 @@ from chatbot.client.exceptions import (
     IdentityError,
     PermissionDeniedError,
     SessionNotFoundError,
-    StorageError,
     WhatsAppClientError,
 )
 from chatbot.client.models import Message, MessageStatus
@@ -80,7 +80,7 @@ class Sender:
         self._waiters: dict[str, asyncio.Future[MessageStatus]] = {}
         self._unwanted: set[str] = set()
         self._offline: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("sending")
         self._purge_timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------ asking for it
@@ -206,9 +206,9 @@ class Sender:
                 case Transmit():
                     self._transmit(conversation, action)
                 case FetchBundle():
-                    self._spawn(self._fetch_bundle(conversation))
+                    self._tasks.spawn(self._fetch_bundle(conversation))
                 case LookUp(ids):
-                    self._spawn(self._look_up(conversation, ids))
+                    self._tasks.spawn(self._look_up(conversation, ids))
         self._watch(conversation)
 
     def _transmit(self, conversation: Conversation, action: Transmit) -> None:
@@ -306,7 +306,7 @@ class Sender:
     ) -> None:
         conversation.queue.withdraw(message_id, self._clock())
         if not self._tell_waiter(message_id, error):
-            self._spawn(self._settle_failed(message_id, error))
+            self._tasks.spawn(self._settle_failed(message_id, error))
         self.pump(conversation)
 
     def _give_up(self, message_id: str, error: ConnectionError, conversation: Conversation) -> None:
@@ -420,7 +420,7 @@ class Sender:
 
     def _send_again(self, peer_id: str) -> None:
         self._offline.discard(peer_id)
-        self._spawn(self._requeue(peer_id))
+        self._tasks.spawn(self._requeue(peer_id))
 
     async def _requeue(self, peer_id: str) -> None:
         entries = await self._outbox.entries("direct", peer_id, ("sent",))
@@ -449,9 +449,7 @@ class Sender:
         """Stop; whatever is in the outbox stays there."""
         if self._purge_timer is not None:
             self._purge_timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     def _watch(self, conversation: Conversation) -> None:
         """Look again when an echo is overdue."""
@@ -477,17 +475,5 @@ class Sender:
         self._purge_timer = None
         now = self._clock()
         self._database.submit(self._outbox.purge(now - RESEND_WINDOW)).add_done_callback(
-            _log_failure
+            self._tasks.report
         )
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_failure)
-
-
-def _log_failure(done: asyncio.Future[Any]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
-        logger.log(level, "sending: %s", error, exc_info=None if level < logging.ERROR else error)

@@ -1,6 +1,6 @@
 """A long talk with a browser over real sockets, each side losing its state at times.
 
-`BROWSER_MESSAGES=10000` makes it longer.
+`BROWSER_MESSAGES=10000` makes it longer; with `-o faulthandler_timeout=0`, for it takes minutes.
 """
 
 from __future__ import annotations

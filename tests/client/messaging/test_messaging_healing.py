@@ -54,7 +54,7 @@ async def test_what_cannot_be_decrypted_is_told_and_answered_once(
     faulty: FaultyServer, faulty_clients: Clients
 ) -> None:
     alice, bob = await pair(faulty_clients)
-    broken = Collected(bob.on_undecryptable)
+    broken, read = Collected(bob.on_undecryptable), Collected(bob.on_message)
     alice_id = alice.user_id
     await alice.logout()
     for _ in range(2):
@@ -66,9 +66,11 @@ async def test_what_cannot_be_decrypted_is_told_and_answered_once(
     heard = Collected(alice.on_message)
     await alice.login("alice", PASSWORD)
     for word in ("and", "so", "on"):
-        assert (await bob.receive_message(await alice.send_message("bob", word))).is_encrypted
+        await alice.send_message("bob", word)
+        await read.until_content(word, 60)  # behind what is looked for in the history
         await bob.send_message("alice", f"{word}!")
         await heard.until_content(f"{word}!")
+    assert all(message.is_encrypted for message in read.all)
     assert texts(heard.all) == ["hello", HEAL_NOTICE, "and!", "so!", "on!"]
 
 
@@ -91,7 +93,10 @@ async def test_the_notice_is_a_setting(
         ["hello", "healed by this"] if notice is None else ["hello", notice, "healed by this"]
     )
     assert [(await heard.next(20)).content for _ in expected] == expected
-    assert (await bob.receive_message(await alice.send_message("bob", "yes"))).is_encrypted
+    read = Collected(bob.on_message)
+    await alice.send_message("bob", "yes")
+    await read.until_content("yes", 60)
+    assert all(message.is_encrypted for message in read.all)
 
 
 async def test_a_session_unused_for_thirty_days_is_read_and_not_sent_in(clients: Clients) -> None:
