@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 
+import pytest
 from doubles.served_bot import ServedBot
 
 
@@ -66,3 +68,24 @@ def test_a_damaged_database_is_left_as_it_is(stopped_bot: ServedBot) -> None:
     assert "damaged" in ended.stderr
     assert "What to do" in ended.stderr
     assert file.read_bytes() == damaged
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only(stopped_bot: ServedBot) -> None:
+    stopped_bot.account.chmod(0o500)
+    try:
+        ended = stopped_bot.run("status", "bot.toml")
+    finally:
+        stopped_bot.account.chmod(0o700)
+    assert ended.returncode == 4
+    assert "writable" in ended.stderr
+
+
+def test_a_file_where_the_folder_should_be(stopped_bot: ServedBot) -> None:
+    account = stopped_bot.account
+    account.rename(account.with_name("elsewhere"))
+    account.write_text("")
+    ended = stopped_bot.run("status", "bot.toml")
+    assert ended.returncode == 4
+    assert str(account) in ended.stderr
+    assert account.read_text() == ""

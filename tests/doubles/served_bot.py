@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from unittest import mock
 
+from chatbot.cli.app import main
 from chatbot.client.models import Message
 from doubles.clients import CHEAP
 from doubles.command_line import CommandLine, command_line_in
@@ -76,9 +81,23 @@ class ServedBot:
         """`/crash` does not crash any more."""
         (self.folder / "calm").touch()
 
-    def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        return self.command_line.run(*arguments, stdin=stdin)
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, here: the bot alone is another process."""
+        line = ["chatbot", *map(str, arguments)]
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            chdir(self.folder),
+            mock.patch.dict(os.environ, self.command_line.environment, clear=True),
+            mock.patch.object(sys, "argv", line),
+            mock.patch.object(sys, "stdin", io.StringIO()),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return subprocess.CompletedProcess(line, code, out.getvalue(), err.getvalue())
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(

@@ -20,17 +20,16 @@ SHORTEST_MEMORY: Final = 60 * DAY
 _PIECE: Final = 200
 """Rows in one unit of work: other units of the batch do not wait long for it."""
 
-_OLD: Final = """
-SELECT seq FROM messages WHERE seq > ? AND created_at < ?
-   AND NOT EXISTS (SELECT 1 FROM inbox WHERE message_seq = messages.seq)
-   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = messages.id)
- ORDER BY seq LIMIT ?
-"""
-_DELETE: Final = (
-    "DELETE FROM messages WHERE seq = ?"
+_DONE_WITH: Final = (
     " AND NOT EXISTS (SELECT 1 FROM inbox WHERE message_seq = messages.seq)"
-    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = messages.id)"
+    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = messages.id"
+    " AND state IN ('queued', 'sending', 'sent'))"
 )
+_OLD: Final = (
+    "SELECT seq FROM messages WHERE seq > ? AND created_at < ?"  # noqa: S608 - all of it is here
+    f"{_DONE_WITH} ORDER BY seq LIMIT ?"
+)
+_DELETE: Final = f"DELETE FROM messages WHERE seq = ?{_DONE_WITH}"  # noqa: S608 - the same
 _FORGET: Final = (
     "DELETE FROM seen WHERE (sender, id, encrypted) IN"
     " (SELECT sender, id, encrypted FROM seen WHERE seen_at < ? LIMIT ?)"
@@ -52,6 +51,7 @@ async def forget_old(database: Database, *, now: int, keep: int) -> int:
     while seqs := await database.read(_old(last, now - keep)):
         deleted += await database.write(_delete(seqs))
         last = seqs[-1]
+    await database.write(_settled(now - keep))
     while await database.write(_forget(now - max(keep, SHORTEST_MEMORY))) == _PIECE:
         pass
     return deleted
@@ -69,6 +69,12 @@ def _delete(seqs: Sequence[int]) -> Unit[int]:
         return connection.executemany(_DELETE, [(seq,) for seq in seqs]).rowcount
 
     return unit
+
+
+def _settled(before: int) -> Unit[int]:
+    """What became of messages that are gone."""
+    statement = "DELETE FROM outbox WHERE state IN ('delivered', 'failed') AND created_at < ?"
+    return lambda connection: connection.execute(statement, (before,)).rowcount
 
 
 def _forget(before: int) -> Unit[int]:
