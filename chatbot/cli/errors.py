@@ -79,8 +79,11 @@ def complain(message: str) -> None:
 
 def exit_code(error: Exception) -> ExitCode | None:
     """Return the code of an error that is known to happen, None for any other."""
-    from chatbot.server import ServerError  # noqa: PLC0415 - heavy, and most runs end well
+    from chatbot.runtime.options import PluginsError  # noqa: PLC0415 - heavy; most runs end well
+    from chatbot.server import ServerError  # noqa: PLC0415 - the same
 
+    if isinstance(error, PluginsError):
+        return ExitCode.CONFIGURATION
     if isinstance(error, ServerError):
         return _server_code(error)
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)

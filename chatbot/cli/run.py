@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,41 +24,72 @@ def run(
     configs: Annotated[
         list[Path], typer.Argument(metavar="CONFIG...", help="The config.toml of each bot.")
     ],
+    *,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Reload plugins when their files change.")
+    ] = False,
 ) -> None:
     """Run bots until Ctrl-C."""
+    if reload and find_spec("watchfiles") is None:
+        raise typer.BadParameter("--reload needs watchfiles: pip install 'ratchetbot[reload]'")
     bots = [BotConfig.of(config, load_settings(config)) for config in configs]
+    _check_apart(bots)
     log = bots[0].settings.logging
     configure_logging(log.level, log.file)
-    asyncio.run(_run(bots))
+    asyncio.run(_run(bots, reload=reload))
 
 
-async def _run(configs: list[BotConfig]) -> None:
+def _check_apart(bots: Sequence[BotConfig]) -> None:
+    """Make sure that no two of them are one account, or would write one backend's database.
+
+    Raises:
+        BadParameter: two of them would.
+    """
+    for first, second in combinations(bots, 2):
+        one, other = first.settings, second.settings
+        if one.storage.path.resolve() != other.storage.path.resolve():
+            continue
+        backends = (one.server.embedded, other.server.embedded)
+        if all(backends) or (one.bot.name, one.server.url) == (other.bot.name, other.server.url):
+            raise typer.BadParameter(
+                f"{first.file} and {second.file} keep the same files in {one.storage.path}; "
+                "give each bot a [storage] path of its own"
+            )
+
+
+async def _run(configs: list[BotConfig], *, reload: bool) -> None:
     with stop_requested() as stop:
         async with AsyncExitStack() as stack:
             bots = []
             for config in configs:
                 bots.append(await stack.enter_async_context(RunningBot(config)))
                 typer.echo(_introduction(bots[-1]))
-            await _end_of(bots, stop)
+            await _end_of(bots, stop, reload=reload)
     typer.echo("Stopped")
 
 
-async def _end_of(bots: Sequence[RunningBot], stop: asyncio.Event) -> None:
+async def _end_of(bots: Sequence[RunningBot], stop: asyncio.Event, *, reload: bool) -> None:
     """Wait until they are to stop.
 
     Raises:
         StorageError: one of them cannot go on, for its disk has failed.
     """
     asked = asyncio.ensure_future(stop.wait())
+    watching = [asyncio.ensure_future(bot.runtime.watch()) for bot in bots if reload]
     failures = [bot.runtime.failed for bot in bots]
-    ends: list[asyncio.Future[Any]] = [asked, *failures]
+    ends: list[asyncio.Future[Any]] = [asked, *failures, *watching]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        asked.cancel()
+        for task in (asked, *watching):
+            task.cancel()
+        ended = await asyncio.gather(*watching, return_exceptions=True)
     for failure in failures:
         if failure.done():
             raise failure.result()
+    for end in ended:
+        if isinstance(end, Exception):
+            raise end
 
 
 def _introduction(bot: RunningBot) -> str:
