@@ -8,7 +8,7 @@ import pytest
 from doubles.clients import PASSWORD, Clients, Collected
 
 from chatbot.client.client import WhatsAppClient
-from chatbot.client.exceptions import IdentityError, ValidationError
+from chatbot.client.exceptions import IdentityError, SessionNotFoundError, ValidationError
 from chatbot.client.messaging.identities import IdentityPolicy
 from chatbot.client.messaging.messenger import MessagingOptions
 from chatbot.client.options import ClientOptions
@@ -164,3 +164,28 @@ async def test_asked_without_an_answer_it_is_as_pinned(clients: Clients) -> None
     assert len(heard.all) == 1
     await alice.accept_identity("bob")
     assert (await heard.next()).content == "anybody there?"
+
+
+@pytest.mark.parametrize("shown", ["", "ABCDE", "G" * 60, "0" * 59, "0" * 61])
+async def test_a_malformed_fingerprint_is_refused_and_verifies_nobody(
+    clients: Clients, shown: str
+) -> None:
+    alice = await clients.register("alice")
+    await clients.register("bob")
+    with pytest.raises(ValidationError, match="60"):
+        await alice.verify_fingerprint("bob", shown)
+    with pytest.raises(SessionNotFoundError):
+        await alice.verify_fingerprint("nobody", "0" * 60)
+    assert not await alice.is_fingerprint_verified("bob")
+    assert not await alice.verify_fingerprint("bob", "0" * 60)
+    assert await alice.list_verified() == []
+
+
+async def test_a_verification_in_any_spacing_is_noted_and_taken_back(clients: Clients) -> None:
+    alice, bob = await clients.register("alice"), await clients.register("bob")
+    shown = " ".join(bob.get_fingerprint().lower()[i : i + 5] for i in range(0, 60, 5))
+    assert await alice.verify_fingerprint("bob", f"\n{shown}\t", method="qr_code")
+    (verification,) = await alice.list_verified()
+    assert (verification.peer_id, verification.method) == (bob.user_id, "qr_code")
+    assert await alice.verify_fingerprint("bob", shown, verified=False)
+    assert not await alice.is_fingerprint_verified("bob")
