@@ -55,6 +55,7 @@ class Talk:
         self._random = Random(f"{seed} {voice.name}")
         self._dialogs = frozenset(self._random.sample(range(numbers), dialogs))
         self._ids: dict[str, int] = {}
+        self._heard: set[str] = set()
         self._replies: dict[int, set[str]] = {}
         self._forms: asyncio.Queue[str] = asyncio.Queue()
         self._tallies: asyncio.Queue[Tally] = asyncio.Queue()
@@ -96,6 +97,9 @@ class Talk:
         """Take in what the bot says, for ever."""
         while True:
             message_id, text = await self.voice.heard.get()
+            if message_id in self._heard:
+                continue  # browsers show what is sent again, and people do not answer it again
+            self._heard.add(message_id)
             if reply := _REPLY.fullmatch(text):
                 self._replies.setdefault(int(reply[1]), set()).add(message_id)
                 if len(self._replies) == len(self._ids):
