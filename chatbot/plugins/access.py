@@ -47,6 +47,24 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrivilegedUse:
+    """A use of a privileged command, or an attempt, as the audit log keeps it.
+
+    Attributes:
+        user: whose, by id.
+        outcome: allow, confirm or deny.
+        at: when it was decided (ms).
+    """
+
+    permission: str
+    user: str
+    chat: str
+    outcome: str
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """One line of the permission list, editable by owners at run time.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chatbot.plugins.access import Decision, Grant, RoleName
+from chatbot.plugins.access import Decision, Grant, PrivilegedUse, RoleName
 from chatbot.plugins.errors import Problem
 from chatbot.plugins.replies import Content
 
@@ -83,6 +83,9 @@ class PermissionControl(Protocol):
 
     async def why(self, message_id: str | None = None) -> Decision | None:
         """What was decided about a message, or about the last one before the asking."""
+
+    async def audit(self, count: int) -> Sequence[PrivilegedUse]:
+        """The last uses of privileged commands, the newest first; never what was written."""
 
 
 class Broadcaster(Protocol):

@@ -14,7 +14,7 @@ from chatbot.client.crypto.identity import normalize_fingerprint
 from chatbot.client.exceptions import ValidationError
 from chatbot.client.models import User
 from chatbot.client.storage.database import Database
-from chatbot.plugins.access import ROLES, Decision, Grant, Role, RoleName, Rule
+from chatbot.plugins.access import ROLES, Decision, Grant, PrivilegedUse, Role, RoleName, Rule
 from chatbot.runtime.people import Standing
 from chatbot.runtime.permissions import Facts, Policy
 
@@ -202,6 +202,28 @@ class Permissions:
         """Write without waiting: whatever is committed later comes behind it."""
         written = self.database.submit(lambda connection: _run(connection, statement, row))
         written.add_done_callback(lambda done: done.exception())
+
+    async def audit(self, count: int) -> Sequence[PrivilegedUse]:
+        """The last `count` uses of privileged commands, the newest first."""
+
+        def query(connection: sqlite3.Connection) -> list[PrivilegedUse]:
+            return [
+                PrivilegedUse(
+                    permission=permission,
+                    user=user,
+                    chat=chat,
+                    outcome=outcome,
+                    reason=reason,
+                    at=at,
+                )
+                for permission, user, chat, outcome, reason, at in connection.execute(
+                    "SELECT permission, user_id, chat_id, outcome, reason, at FROM audit"
+                    " ORDER BY seq DESC LIMIT ?",
+                    (count,),
+                )
+            ]
+
+        return await self.database.write(query)  # in line behind what was decided before
 
     def why(self, message_id: str | None, *, asked_in: str) -> Decision | None:
         """What was decided about a message, or about the last one before `asked_in`."""

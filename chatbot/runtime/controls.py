@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatbot.plugins.access import Decision, Grant, RoleName
+from chatbot.plugins.access import Decision, Grant, PrivilegedUse, RoleName
 from chatbot.plugins.control import PermissionControl, PluginControl, Status
 from chatbot.plugins.durations import format_duration
 from chatbot.plugins.loader import Loader
@@ -106,6 +106,10 @@ class PermissionView:
     async def why(self, message_id: str | None = None) -> Decision | None:
         """What was decided about a message, or about the last one before the asking."""
         return self.permissions.why(message_id, asked_in=self.asking)
+
+    async def audit(self, count: int) -> Sequence[PrivilegedUse]:
+        """The last uses of privileged commands, the newest first."""
+        return await self.permissions.audit(count)
 
 
 class BotStatus:

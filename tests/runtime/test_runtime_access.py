@@ -234,9 +234,13 @@ async def test_why_explains_and_the_audit_log_remembers(stage: Stage) -> None:
     assert (await alice.says("/why")).splitlines()[-1] == "outcome: allow"
     uses = [row for row in audit(stage) if row[1] == "play.secret"]
     assert uses == [(bob.id, "play.secret", "deny"), (alice.id, "play.secret", "allow")]
+    await stage.restart_bot()
+    shown = [line.split("UTC ")[1] for line in (await alice.says("/audit 50")).splitlines()]
+    assert shown[0].startswith("@alice admin.audit: allow")
+    assert "@bob play.secret: deny (it takes the role owner, not member)" in shown
 
 
-@pytest.mark.parametrize("command", ["/status", "/plugins", "/permissions", "/why"])
+@pytest.mark.parametrize("command", ["/status", "/plugins", "/permissions", "/why", "/audit"])
 async def test_administration_is_for_owners(stage: Stage, command: str) -> None:
     alice, bob = await play(stage, owners=["alice"])
     assert (await bob.says(command)).startswith("Not done")

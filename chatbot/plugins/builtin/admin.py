@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final, Literal, TypeAlias
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal, TypeAlias
 
 from chatbot.client.models import User
-from chatbot.plugins.access import Grant
+from chatbot.plugins.access import Grant, PrivilegedUse
 from chatbot.plugins.context import Bot
 from chatbot.plugins.control import (
     ControlError,
@@ -16,6 +17,7 @@ from chatbot.plugins.control import (
     Status,
 )
 from chatbot.plugins.errors import UsageError
+from chatbot.plugins.markers import Range
 from chatbot.plugins.plugin import Plugin
 from chatbot.plugins.text import sanitise
 
@@ -175,3 +177,16 @@ async def why(control: PermissionControl, message_id: str | None = None) -> str:
     """Say why the last command, or that of a message by its id, did or did not run."""
     decision = await control.why(message_id)
     return "\n".join(decision.explain()) if decision is not None else "Nothing was decided."
+
+
+@plugin.command("audit", role="owner")
+async def audit(
+    bot: Bot, control: PermissionControl, count: Annotated[int, Range(1, 50)] = 10
+) -> str:
+    """Show the last COUNT uses of privileged commands, the newest first."""
+    return "\n".join([await _use(bot, use) for use in await control.audit(count)]) or "None yet."
+
+
+async def _use(bot: Bot, use: PrivilegedUse) -> str:
+    when = datetime.fromtimestamp(use.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{when} {await _name(bot, use.user)} {use.permission}: {use.outcome} ({use.reason})"
