@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +30,6 @@ if TYPE_CHECKING:  # each is imported by the bots that have one: an idle bot sho
 
 BACKEND_FILE: Final = "backend.db"
 """The embedded backend's database, under `[storage] path`."""
-
-_ALLOCATIONS: Final = 20_000
-"""Objects made and not freed, after which the collector looks at the youngest."""
 
 TOKEN_FILE: Final = "http.token"  # noqa: S105 - the name of a file
 """Holds the HTTP endpoint's token, under `[storage] path`."""
@@ -137,7 +133,6 @@ class RunningBot:
             await self.runtime.start(self.url)
             await stack.enter_async_context(ControlServer(self.runtime.target))
             self._running = stack.pop_all()
-        _settle_memory()
         return self
 
     def _make_backend(self) -> Server:
@@ -169,15 +164,8 @@ class RunningBot:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, and its backend; once is enough."""
         await self._running.aclose()
-
-
-def _settle_memory() -> None:
-    """Spare the collector what lives as long as the process, and let it run less often.
-
-    A message makes a few hundred objects that reference counting frees: with the defaults, a
-    quarter of a busy bot's time went into looking for cycles among them (benchmarks/echo.py).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS, *gc.get_threshold()[1:])

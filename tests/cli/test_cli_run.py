@@ -8,18 +8,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 
 import pytest
-from doubles.clients import CHEAP
+from doubles.clients import CHEAP, Collected
 from doubles.command_line import command_line_in
 
+from chatbot.cli.bots import BotConfig, RunningBot
+from chatbot.cli.run import run_apart
 from chatbot.client.client import WhatsAppClient
+from chatbot.client.exceptions import StorageError
 from chatbot.client.models import Message
 from chatbot.client.options import ClientOptions
+from chatbot.settings import load_settings
 
 CONFIG = """
 [bot]
@@ -130,6 +134,27 @@ def test_several_bots_each_with_its_own_backend_and_plugins(tmp_path: Path) -> N
         for name, number in (("one", 1), ("two", 2)):
             assert asyncio.run(ask(urls[name], people, name, "alice")) == f"{name} {number}"
         assert bots.end() == 0
+
+
+async def test_where_one_cannot_go_on_the_others_do(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        bots = []
+        for name in ("one", "two"):
+            write(tmp_path, name, 1)
+            file = tmp_path / f"{name}.toml"
+            config = BotConfig.of(file, load_settings(file))
+            bots.append(await stack.enter_async_context(RunningBot(config)))
+        going = asyncio.create_task(run_apart(bots, stop, reload=False))
+        sick, well = bots
+        lost = Collected(sick.runtime.client.on_connection_change)
+        for listener in sick.runtime.client._account.database.on_failure:
+            listener(StorageError("the disk is full"))
+        await lost.until(wanted=False, seconds=PATIENCE)
+        assert await ask(well.url, tmp_path / "people", "two", "alice") == "two 1"
+        stop.set()
+        with pytest.raises(StorageError, match="full"):
+            await going
 
 
 @pytest.mark.parametrize("second", ["one", "two"])

@@ -191,7 +191,7 @@ def _renumber(message: EncryptedMessage, data: st.DataObject) -> EncryptedMessag
 
 
 def _rekey(message: EncryptedMessage, data: st.DataObject) -> EncryptedMessage:
-    """Another chain. (The first one's key is not authenticated: the protocol has no AAD.)"""
+    """Another chain; an opening one's key is not authenticated, for the protocol has no AAD."""
     if message.x3dh is not None:
         return _flip(message, data)
     key = data.draw(st.binary(min_size=32, max_size=32).filter(any))
