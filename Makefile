@@ -30,7 +30,7 @@ chat: $(VENV)/.run var/alice.password ## Talk to that bot, in a second terminal.
 
 test: $(VENV)/.test ## Run all tests in random order and ask for their coverage.
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage run -m pytest -n 4
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 	$(BIN)/coverage report --skip-covered --fail-under=100 --include='chatbot/client/crypto/*'

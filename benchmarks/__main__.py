@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import client, dispatch, ratchet
+from benchmarks import client, dispatch, echo, ratchet
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     ratchet.main()
     dispatch.main()
     client.main()
+    echo.main()
 
 
 if __name__ == "__main__":

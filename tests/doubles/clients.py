@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ PASSWORD = "correct horse"
 class Clients:
     """Makes clients against one backend, and logs all of them out at the end."""
 
-    def __init__(self, url: str, storage: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, url: str, storage: Path) -> None:
         self.url = url
         self._storage = storage
-        self._stack = stack
+        self._clients: list[WhatsAppClient] = []
 
     def new(self, **arguments: Any) -> WhatsAppClient:
         """A client that is not logged in; all share a storage path."""
         options = replace(arguments.pop("options", ClientOptions()), argon2=CHEAP)
         arguments = {"storage_path": self._storage} | arguments
         client = WhatsAppClient(self.url, options=options, **arguments)
-        self._stack.push_async_callback(client.logout)
+        self._clients.append(client)
         return client
 
     async def register(self, name: str, **arguments: Any) -> WhatsAppClient:
@@ -46,12 +46,19 @@ class Clients:
         await client.login(name, PASSWORD)
         return client
 
+    async def close(self) -> None:
+        """Log all of them out, at once: a backend need not answer."""
+        await asyncio.gather(*(client.logout() for client in self._clients))
+
 
 @asynccontextmanager
 async def clients_on(url: str, storage: Path) -> AsyncIterator[Clients]:
     """Clients against the backend at `url`."""
-    async with AsyncExitStack() as stack:
-        yield Clients(url, storage, stack)
+    clients = Clients(url, storage)
+    try:
+        yield clients
+    finally:
+        await clients.close()
 
 
 class Collected:

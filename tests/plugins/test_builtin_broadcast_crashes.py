@@ -13,7 +13,7 @@ from doubles.stage import Stage
 
 from chatbot.testing import Person
 
-RECIPIENTS = 30
+RECIPIENTS = 16
 FEW = 8
 
 CRASHING = """

@@ -22,7 +22,7 @@ from chatbot.client.client import WhatsAppClient
 from chatbot.client.models import Message
 from chatbot.server import Server
 
-MESSAGES = int(os.environ.get("BROWSER_MESSAGES", "300"))
+MESSAGES = int(os.environ.get("BROWSER_MESSAGES", "120"))
 PATIENCE = 20.0
 """Seconds after which what is neither read nor reported counts as lost."""
 
