@@ -16,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run chat test chaos fuzz lint format bench docs upgrade clean
+.PHONY: help run chat test coverage chaos fuzz lint format bench docs upgrade clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -28,9 +28,12 @@ chat: $(VENV)/.run var/alice.password ## Talk to that bot, in a second terminal.
 	@$(BIN)/chatbot chat --server http://127.0.0.1:8787 --as alice --to demo-bot --register \
 		--storage var/alice --password-file var/alice.password
 
-test: $(VENV)/.test ## Run all tests in random order and ask for their coverage.
+test: $(VENV)/.test ## Run all tests in random order.
+	$(BIN)/python -m pytest -n 3
+
+coverage: $(VENV)/.test ## Run them again, more slowly, and ask for their coverage.
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 4
+	$(BIN)/coverage run -m pytest -n 3
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 	$(BIN)/coverage report --skip-covered --fail-under=100 --include='chatbot/client/crypto/*'

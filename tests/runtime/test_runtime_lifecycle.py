@@ -139,7 +139,6 @@ async def test_a_running_handler_ends_before_its_plugin_does(stage: Stage) -> No
 
         @plugin.command()
         def slow() -> str:
-            Path(__file__).with_name("begun").touch()
             with Path(__file__).with_name("going").open() as fifo:
                 fifo.read()
             return "by the old one"
@@ -151,12 +150,10 @@ async def test_a_running_handler_ends_before_its_plugin_does(stage: Stage) -> No
     os.mkfifo(going)
     alice, bob = await stage.person("alice"), await stage.person("bob")
     await alice.writes("/slow")
-    await bob.says("/ping")
-    reloading = asyncio.create_task(bot.reload("play"))
-    await bob.says("/ping")
-    assert not reloading.done()
-    with going.open("w"):
-        pass
+    with await asyncio.to_thread(going.open, "w"):  # once the handler reads
+        reloading = asyncio.create_task(bot.reload("play"))
+        await bob.says("/ping")
+        assert not reloading.done()
     await reloading
     assert await alice.hears() == "by the old one"
 
