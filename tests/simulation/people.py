@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from random import Random
 from typing import Any
@@ -23,7 +24,7 @@ NOTICE_INTERVAL = 60_000
 NOTICE = "notice"
 
 
-class Talker:
+class Talker(ABC):
     """What both count.
 
     Attributes:
@@ -46,9 +47,9 @@ class Talker:
         self.said.append(message_id)
         self.write(message_id)
 
+    @abstractmethod
     def write(self, message_id: str) -> None:
         """Send a message whose text is its id."""
-        raise NotImplementedError
 
     def has_read(self, message_id: str, text: str) -> None:
         """A message was decrypted; the same one may be, again."""
