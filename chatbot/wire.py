@@ -7,7 +7,8 @@ null, because the backend sends both null and nothing at all.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
@@ -30,6 +31,8 @@ AUTHENTICATED_SOCKETS_HEADER: Final = "X-Authenticated-Sockets"
 TOKEN_HEADER: Final = "X-Auth-Token"  # noqa: S105 - the name of a header
 """Carries the JWT on calls whose `Authorization` holds a bare user id."""
 
+T = TypeVar("T")
+
 Timestamp: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)]
 """Milliseconds since the epoch."""
 
@@ -46,6 +49,15 @@ class Body(Struct, omit_defaults=True):
 
 class CamelBody(Struct, omit_defaults=True, rename="camel"):
     """The same for those that the wire spells in camelCase."""
+
+
+def _written(make: Callable[[], T]) -> T:
+    """A default for reading that is written all the same: the real backend needs the field.
+
+    msgspec leaves out what equals a plain default, or is one of its own empty containers.
+    """
+    default: T = field(default_factory=lambda: make())  # noqa: PLW0108 - `list` itself is known
+    return default
 
 
 # ---------------------------------------------------------------- REST: accounts
@@ -205,7 +217,7 @@ class StoreMessageBody(CamelBody):
     to_user: str
     content: str
     timestamp: Timestamp
-    status: MessageStatus = "sent"
+    status: MessageStatus = _written(lambda: "sent")
 
 
 class StatusBatchBody(CamelBody):
@@ -240,7 +252,7 @@ class GroupCreate(CamelBody):
     name: str
     description: str | None = None
     avatar: str | None = None
-    member_ids: list[str] = []
+    member_ids: list[str] = _written(list)
     settings: GroupSettings | None = None
 
 
@@ -378,8 +390,8 @@ class SendFrame(CamelBody, kw_only=True):
 
     to: str
     content: str
-    message_type: MessageType = "text"
-    encrypted: bool = False
+    message_type: MessageType = _written(lambda: "text")
+    encrypted: bool = _written(bool)
     message_id: str | None = None
     image_data: str | None = None
 
@@ -445,7 +457,7 @@ class GroupSendFrame(CamelBody, kw_only=True):
 
     group_id: str
     content: str
-    message_type: MessageType = "text"
+    message_type: MessageType = _written(lambda: "text")
     image_data: str | None = None
     message_id: str | None = None
 
