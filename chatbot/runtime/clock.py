@@ -25,7 +25,10 @@ class Clock(Protocol):
         """The time."""
 
     def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
-        """Call back on the event loop once it is `when` (ms)."""
+        """Call back on the event loop once it is `when` (ms), or the clock was set back."""
+
+    def call_after(self, since: int, wait: int, callback: Callable[[], object]) -> Timer:
+        """Call back once `wait` (ms) has gone by since then, and never later than in `wait`."""
 
 
 class SystemClock:
@@ -36,12 +39,17 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def call_at(self, when: int, callback: Callable[[], object]) -> Timer:
-        """Call back on the event loop once it is `when` (ms), however the clock is set."""
+        """Call back on the event loop once it is `when` (ms), or the clock was set back."""
         return _Alarm(self, when, callback)
+
+    def call_after(self, since: int, wait: int, callback: Callable[[], object]) -> Timer:
+        """Call back once `wait` (ms) has gone by since then, and never later than in `wait`."""
+        left = min(max(0, since + wait - self.now()), wait)
+        return asyncio.get_running_loop().call_later(left / 1000, callback)
 
 
 class _Alarm:
-    __slots__ = ("_callback", "_clock", "_handle", "_when")
+    __slots__ = ("_armed_at", "_callback", "_clock", "_handle", "_when")
 
     def __init__(self, clock: Clock, when: int, callback: Callable[[], object]) -> None:
         self._clock = clock
@@ -53,11 +61,12 @@ class _Alarm:
         self._handle.cancel()
 
     def _arm(self) -> asyncio.TimerHandle:
-        delay = min(max(0, self._when - self._clock.now()), LONGEST_WAIT)
+        self._armed_at = self._clock.now()
+        delay = min(max(0, self._when - self._armed_at), LONGEST_WAIT)
         return asyncio.get_running_loop().call_later(delay / 1000, self._ring)
 
     def _ring(self) -> None:
-        if self._clock.now() < self._when:
+        if self._armed_at <= self._clock.now() < self._when:
             self._handle = self._arm()
         else:
             self._callback()

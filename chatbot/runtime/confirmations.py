@@ -83,8 +83,8 @@ class Confirmations:
         code, asked_at = await self._ask(steps, ctx)
         confirmation = Confirmation(ctx, steps, code, asyncio.get_running_loop().create_future())
         self._waiting[ctx.user.id, code] = confirmation
-        confirmation.timer = self._world.clock.call_at(
-            asked_at + PATIENCE, lambda: self._expire(confirmation)
+        confirmation.timer = self._world.clock.call_after(
+            asked_at, PATIENCE, lambda: self._expire(confirmation)
         )
         try:
             return await ctx.incoming.activity.pause(confirmation.word)

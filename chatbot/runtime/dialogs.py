@@ -118,8 +118,8 @@ class Dialogs:
             return await _value(answered, parser, ctx)
         dialog = Dialog(ctx, steps, n, parser, asyncio.get_running_loop().create_future())
         self._waiting[dialog.key] = dialog
-        dialog.timer = self._world.clock.call_at(
-            sent.timestamp + ms, lambda: self._end_soon(dialog, "timeout")
+        dialog.timer = self._world.clock.call_after(
+            sent.timestamp, ms, lambda: self._end_soon(dialog, "timeout")
         )
         try:
             return await ctx.incoming.activity.pause(dialog.answer)

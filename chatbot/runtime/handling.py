@@ -172,11 +172,11 @@ class Handling:
         logger.error(what, exc_info=cause)
         problem = f"{error}: {type(cause).__name__} [{ticket}]"
         parked = attempts >= self._options.tries
-        again_at = now + delay(attempts)
+        wait = delay(attempts)
         note = (
             park(entry.seq, attempts, problem)
             if parked
-            else put_off(entry.seq, attempts, again_at, problem)
+            else put_off(entry.seq, attempts, now + wait, problem)
         )
         try:
             await self._world.journal.flush(run)
@@ -190,7 +190,7 @@ class Handling:
             self._world.metrics.parked += 1
         else:
             self._world.metrics.retried += 1
-            self._due.add(again_at, entry.seq)
+            self._due.add(wait, entry.seq)
 
     def again(self, seq: int) -> None:
         """Its time has come: bring a message that failed into its lane once more."""

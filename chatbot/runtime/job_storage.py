@@ -14,6 +14,7 @@ from chatbot.client.crypto.vault import Vault
 from chatbot.client.storage.batch import Unit
 from chatbot.client.storage.database import Database
 from chatbot.plugins.endpoints import Schedule
+from chatbot.runtime.retries import LONGEST_DELAY
 
 _COLUMNS: Final = (
     "jobs.id, jobs.endpoint, jobs.plugin, jobs.declared, jobs.schedule, jobs.arguments,"
@@ -93,18 +94,28 @@ class JobStorage:
             (*plugins, now, limit),
         )
 
+    async def planned(self, plugins: Collection[str], now: int) -> list[JobRow]:
+        """Jobs of these plugins that are to fire later."""
+        return await self._jobs(
+            f"WHERE plugin IN ({_marks(plugins)}) AND next_run > ?", (*plugins, now)
+        )
+
     async def ready(
         self, plugins: Collection[str], now: int, running: Collection[int]
     ) -> list[RunRow]:
-        """The next run of each job of these plugins that may be tried now and does not run."""
+        """The next run of each job of these plugins that may be tried now and does not run.
+
+        One that was put off for longer than any is was put off by a clock that was ahead.
+        """
 
         def query(connection: sqlite3.Connection) -> list[RunRow]:
             rows = connection.execute(
                 f"SELECT job_runs.seq, fire_time, attempts, {_COLUMNS}"  # noqa: S608 - no values
                 " FROM job_runs JOIN jobs ON jobs.id = job_runs.job_id"
                 f" WHERE plugin IN ({_marks(plugins)}) AND {_FIRST_OF_ITS_JOB}"
-                f" AND seq NOT IN ({_marks(running)}) AND not_before <= ? ORDER BY seq",
-                (*plugins, *running, now),
+                f" AND seq NOT IN ({_marks(running)})"
+                " AND not_before NOT BETWEEN ? AND ? ORDER BY seq",
+                (*plugins, *running, now + 1, now + LONGEST_DELAY),
             )
             return [RunRow(seq, at, tries, self._job(rest)) for seq, at, tries, *rest in rows]
 

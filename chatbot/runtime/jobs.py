@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -69,6 +70,7 @@ class Jobs:
         self._timer: Timer | None = None
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
+        self._looked_at: float = math.inf
         self._running: dict[int, tuple[RunRow, asyncio.Task[None]]] = {}
         self._stopped = True
 
@@ -140,6 +142,7 @@ class Jobs:
         try:
             while self._look_again:
                 self._look_again = False
+                await self._straighten()
                 await self._fire_due()
                 await self._run_ready()
                 await self._arm()
@@ -147,6 +150,18 @@ class Jobs:
             logger.error("jobs cannot be read: %s", error)  # noqa: TRY400 - no surprise
         finally:
             self._looking = None
+
+    async def _straighten(self) -> None:
+        """Plan anew what was planned while the clock was ahead, once that has been set back."""
+        now = self._world.clock.now()
+        was_set_back, self._looked_at = now < self._looked_at, now
+        if not was_set_back:
+            return
+        for row in await self.storage.planned(self._plugins, now):
+            at = _ms(next_fire(self._trigger(row), self._moment(now)))
+            if at is not None and (row.next_run or 0) - row.schedule.jitter > at:
+                logger.warning("job %s is planned anew: the clock was ahead", row.endpoint)
+                await self._world.account.database.write(self.storage.fire(row.id, (), at))
 
     async def _fire_due(self) -> None:
         now = self._world.clock.now()
@@ -278,7 +293,8 @@ class Jobs:
     # ------------------------------------------------------------ time
 
     def _trigger(self, row: JobRow) -> Trigger:
-        return build_trigger(row.schedule, self._world.timezone, self._moment(row.created_at))
+        start = min(row.created_at, self._world.clock.now())  # not later: that clock was ahead
+        return build_trigger(row.schedule, self._world.timezone, self._moment(start))
 
     def _moment(self, ms: int) -> datetime:
         return datetime.fromtimestamp(ms / 1000, self._world.timezone)

@@ -34,8 +34,7 @@ class Retention:
     def start(self) -> None:
         """Do it soon, then every day."""
         if (keep := self._keep) is not None:
-            first = self._clock.now() + FIRST_WAIT
-            self._timer = self._clock.call_at(first, lambda: self._ring(keep))
+            self._wait(FIRST_WAIT, keep)
 
     async def close(self) -> None:
         """Do it no more."""
@@ -45,8 +44,12 @@ class Retention:
             self._task.cancel()
             await asyncio.wait({self._task})
 
+    def _wait(self, ms: int, keep: int) -> None:
+        now = self._clock.now()
+        self._timer = self._clock.call_after(now, ms, lambda: self._ring(keep))
+
     def _ring(self, keep: int) -> None:
-        self._timer = self._clock.call_at(self._clock.now() + DAY, lambda: self._ring(keep))
+        self._wait(DAY, keep)
         self._task = asyncio.create_task(self._forget(keep), name="retention")
 
     async def _forget(self, keep: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -34,7 +33,7 @@ def reference() -> str:
 
 
 class Due:
-    """Things to be done at a time, each known by a number; at most one timer runs.
+    """Things to be done in a while, each known by a number.
 
     Args:
         do: called with the number when its time has come.
@@ -43,35 +42,26 @@ class Due:
     def __init__(self, clock: Clock, do: Callable[[int], None]) -> None:
         self._clock = clock
         self._do = do
-        self._heap: list[tuple[int, int]] = []
-        self._timer: Timer | None = None
+        self._timers: dict[int, Timer] = {}
 
     def __len__(self) -> int:
         """How many wait."""
-        return len(self._heap)
+        return len(self._timers)
 
-    def add(self, when: int, number: int) -> None:
-        """Do it once it is `when` (ms)."""
-        heapq.heappush(self._heap, (when, number))
-        self._arm()
+    def add(self, wait: int, number: int) -> None:
+        """Do it in `wait` (ms)."""
+        now = self._clock.now()
+        self._timers[number] = self._clock.call_after(now, wait, lambda: self._ring(number))
 
     def close(self) -> None:
         """Do nothing any more."""
-        self._heap.clear()
-        self._arm()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._heap:
-            self._timer = self._clock.call_at(self._heap[0][0], self._ring)
-
-    def _ring(self) -> None:
-        while self._heap and self._heap[0][0] <= self._clock.now():
-            _, number = heapq.heappop(self._heap)
-            self._do(number)
-        self._arm()
+    def _ring(self, number: int) -> None:
+        del self._timers[number]
+        self._do(number)
 
 
 def put_off(seq: int, attempts: int, not_before: int, error: str) -> Unit[None]:

@@ -26,17 +26,26 @@ class MovableClock:
         return time.time_ns() // 1_000_000 + self._ahead
 
     def call_at(self, when: int, callback: Callable[[], object]) -> MovableTimer:
-        """Call back on the event loop once it is `when` (ms)."""
-        timer = MovableTimer(self, when, callback)
+        """Call back on the event loop once it is `when` (ms), or the clock was set back."""
+        return self._arm(MovableTimer(self, when, callback))
+
+    def call_after(self, since: int, wait: int, callback: Callable[[], object]) -> MovableTimer:
+        """Call back once `wait` (ms) has gone by since then, and never later than in `wait`."""
+        when = min(since, self.now()) + wait
+        return self._arm(MovableTimer(self, when, callback, is_wait=True))
+
+    def advance(self, milliseconds: int) -> None:
+        """Move on, or back; what has become due is called back at once."""
+        self._ahead += milliseconds
+        for timer in list(self._timers):
+            if milliseconds < 0:
+                timer.set_back(milliseconds)
+            timer.arm()
+
+    def _arm(self, timer: MovableTimer) -> MovableTimer:
         self._timers.add(timer)
         timer.arm()
         return timer
-
-    def advance(self, milliseconds: int) -> None:
-        """Move on; what has become due is called back at once."""
-        self._ahead += milliseconds
-        for timer in list(self._timers):
-            timer.arm()
 
     def forget(self, timer: MovableTimer) -> None:
         """A timer has rung, or never will."""
@@ -44,11 +53,24 @@ class MovableClock:
 
 
 class MovableTimer:
-    """Something that will happen at a time of a movable clock."""
+    """Something that will happen at a time of a movable clock.
 
-    def __init__(self, clock: MovableClock, when: int, callback: Callable[[], object]) -> None:
+    Args:
+        when: ms.
+        is_wait: whether it stands for how long something takes, which no setting of clocks changes.
+    """
+
+    def __init__(
+        self,
+        clock: MovableClock,
+        when: int,
+        callback: Callable[[], object],
+        *,
+        is_wait: bool = False,
+    ) -> None:
         self._clock = clock
         self._when = when
+        self._is_wait = is_wait
         self._callback = callback
         self._handle: asyncio.TimerHandle | None = None
 
@@ -58,6 +80,10 @@ class MovableTimer:
             self._handle.cancel()
         delay = max(0, self._when - self._clock.now()) / 1000
         self._handle = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def set_back(self, milliseconds: int) -> None:
+        """The clock was set back by so much, which is negative."""
+        self._when = self._when + milliseconds if self._is_wait else self._clock.now()
 
     def cancel(self) -> None:
         """It will not happen."""

@@ -64,6 +64,21 @@ async def test_a_question_that_nobody_answers_ends(stage: Stage) -> None:
     assert await alice.hears() == "No answer came in time, so this has ended."
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_clock_that_was_ahead_keeps_no_question_open(stage: Stage, restarts: bool) -> None:
+    stage.clock.advance(86_400_000)
+    await stage.play(ORDER)
+    alice = await stage.person("alice")
+    await alice.says("/order")
+    await alice.says("tea")
+    stage.clock.advance(-86_400_000)
+    if restarts:
+        await stage.restart_bot()
+    assert "expected a whole number" in await alice.says("a few")  # so it has been asked again
+    stage.clock.advance(10 * 60_000)
+    assert await alice.hears() == "No answer came in time, so this has ended."
+
+
 async def test_time_limits_do_not_count_the_waiting(stage: Stage) -> None:
     await stage.play("""
         @plugin.command(timeout="100ms")

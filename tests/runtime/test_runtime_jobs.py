@@ -90,6 +90,29 @@ async def test_a_restart_keeps_the_next_run(stage: Stage) -> None:
     assert await alice.hears() == "hourly"
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_clock_that_was_ahead_delays_no_job(stage: Stage, restarts: bool) -> None:
+    stage.advance(timedelta(days=300))
+    await stage.play(
+        SUBSCRIBE
+        + """
+    @plugin.job(every="1h")
+    async def hourly(bot: Bot, store: Store) -> None:
+        await tell(bot, store, "hourly")
+    """
+    )
+    alice = await stage.person("alice")
+    await alice.says("/subscribe")
+    stage.advance(timedelta(hours=1))
+    assert await alice.hears() == "hourly"
+    stage.advance(timedelta(days=-300))
+    if restarts:
+        await stage.restart_bot()
+    await alice.says("/subscribe")
+    stage.advance(timedelta(hours=1))
+    assert await alice.hears() == "hourly"
+
+
 async def test_cron_in_the_bots_time_zone(stage: Stage) -> None:
     await stage.play(
         SUBSCRIBE
