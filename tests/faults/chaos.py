@@ -41,6 +41,12 @@ _ROOMY: Final = Limits(frames_per_second=1000, frame_burst=5000)
 
 _BOT: Final = "bot"
 
+_PATIENCE: Final = 60.0
+"""Seconds until somebody who asked the bot how things are gives up."""
+
+_SOON: Final = 5.0
+"""Seconds until somebody asks again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -221,9 +227,16 @@ class Chaos:
 
     async def _settle(self, talks: list[Talk]) -> list[Tally | None]:
         """Wait until everything has come right, and ask the bot what it has counted."""
-        deadline = time.monotonic() + self._scale.settling
-        await asyncio.gather(*(t.all_answered(deadline - time.monotonic()) for t in talks))
-        return await asyncio.gather(*(talk.ask_for_tally(30) for talk in talks))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._scale.settling
+        await asyncio.gather(*(talk.all_answered(deadline) for talk in talks))
+        while True:
+            tallies = await asyncio.gather(*(talk.ask_for_tally(_PATIENCE) for talk in talks))
+            known = [tally for tally in tallies if tally is not None]
+            settled = len(known) == len(talks) and not all(tally.open for tally in known)
+            if settled or loop.time() > deadline:
+                return list(tallies)
+            await asyncio.sleep(_SOON)  # a dialog is open until nobody has answered for a minute
 
     def _report(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -226,7 +227,7 @@ class _Bridge:
                     self._later(frame)
                     continue
                 case "corrupt":
-                    await self._downstream.send_str(self._in.damage(frame))
+                    await self._downstream.send_str(_damaged(frame, self._in))
                     continue
                 case "cut":
                     return
@@ -265,6 +266,27 @@ class _Bridge:
         task = asyncio.create_task(work)
         self._late.add(task)
         task.add_done_callback(self._late.discard)
+
+
+def _damaged(frame: str, fates: Fates) -> str:
+    """A frame with something wrong in it, but not who wrote it and under which id.
+
+    Nothing authenticates those two: who changes them makes another message of it, and no client
+    can help that.
+    """
+    while True:
+        damaged = fates.damage(frame)
+        if damaged != frame and _label(damaged) in {None, _label(frame)}:
+            return damaged
+
+
+def _label(frame: str) -> tuple[object, object] | None:
+    """Whose message it is and under which id; None where nothing can be made of it."""
+    try:
+        payload = json.loads(frame)["payload"]
+        return payload.get("from"), payload.get("id")
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
 
 
 def _broken(request: web.Request) -> web.StreamResponse:

@@ -25,6 +25,11 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     finished: int
     handled: list[int]
 
+    @property
+    def open(self) -> int:
+        """Dialogs that have neither come to their end nor been told that they are over."""
+        return abs(self.begun - self.finished - self.told)
+
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one conversation in the end.
@@ -49,8 +54,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return [] if self.tally is None else self.tally.handled
 
     def lost(self) -> list[int]:
-        """What reached the backend, and was never handled."""
-        return sorted(set(self.reached) - set(self.handled))
+        """What reached the backend, and was never handled; unknown where the bot does not say."""
+        return sorted(set(self.reached) - set(self.handled)) if self.tally is not None else []
 
     def twice(self) -> list[int]:
         """What was handled more than once."""
@@ -135,7 +140,7 @@ def judge(witnesses: Sequence[Evidence]) -> tuple[dict[str, int], dict[str, dict
     faults["conversations broken"] = sum(w.tally is None for w in witnesses)
     tally = newest(witnesses)
     faults["counter off by"] = abs(tally.total - sum(len(w.handled) for w in witnesses))
-    faults["dialogs left open"] = abs(tally.begun - tally.finished - tally.told)
+    faults["dialogs left open"] = tally.open
     where = {f: {p: n for p, n in peers.items() if n} for f, peers in found.items() if faults[f]}
     return faults, where
 

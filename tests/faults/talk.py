@@ -111,10 +111,10 @@ class Talk:
                 if not text.startswith("form "):
                     self.other[text] += 1
 
-    async def all_answered(self, seconds: float) -> bool:
-        """Whether all that was said is answered, at the latest in so many seconds."""
+    async def all_answered(self, deadline: float) -> bool:
+        """Whether all that was said is answered by then, by the event loop's clock."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(deadline):
                 await self._all_answered.wait()
         except TimeoutError:
             return False
