@@ -121,8 +121,10 @@ class Load:
 
     def _answered(self, peer: Peer, text: str) -> None:
         assert text == f"hello {peer.username}", text
-        self.latencies.append(time.perf_counter() - peer.sent_at)
-        self._waiting.pop(peer.id).set_result(None)
+        waiting = self._waiting.pop(peer.id, None)
+        if waiting is not None:  # or else it is said once more, as what went out bare may be
+            self.latencies.append(time.perf_counter() - peer.sent_at)
+            waiting.set_result(None)
 
     async def exchange(self, peer: Peer) -> None:
         """One message and its answer."""
