@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -16,6 +18,7 @@ from aiohttp import EofStream, web
 from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 from argon2 import PasswordHasher
+from msgspec import Raw
 
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.keys import generate_key_pair
@@ -35,7 +38,14 @@ from chatbot.server.resources import Resources
 from chatbot.server.sockets import Connection
 from chatbot.server.tokens import Tokens, is_token
 from chatbot.server.users import User
-from chatbot.wire import GroupCreate, KeyUpload, SendFrame, StatusBatchBody, encode_frame
+from chatbot.wire import (
+    GroupCreate,
+    GroupSendFrame,
+    KeyUpload,
+    SendFrame,
+    StatusBatchBody,
+    encode_frame,
+)
 
 LARGEST_STORED = 2_000_000
 MOST_STATUS_IDS = 98
@@ -59,6 +69,8 @@ class Faults:
             uploading an id again makes it unused.
         unstored_large: what is over 2 MB is forwarded and never stored.
         small_batches: a status update of more than 98 ids is a 500.
+        bare_protocol: nothing is there but what the protocol names: a group message gets an id of
+            the backend's own, and histories are not asked from a time on.
         lost_pushes: messages are stored and echoed as delivered, and never forwarded. (Not a
             fault that the real one has all the time, so it is not among `Faults.real()`.)
         shifting_identities: whoever's keys are fetched has others each time, well signed; no fault
@@ -72,6 +84,7 @@ class Faults:
     stale_prekeys: bool = False
     unstored_large: bool = False
     small_batches: bool = False
+    bare_protocol: bool = False
     lost_pushes: bool = False
     shifting_identities: bool = False
 
@@ -89,10 +102,12 @@ class Interference:
     Attributes:
         running: cleared while the backend hangs.
         failures: answers still to be given instead of the right ones, as (path prefix, status).
+        heard: the last frames that clients have sent, as they came.
     """
 
     running: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[tuple[str, int]] = field(default_factory=list)
+    heard: deque[str] = field(default_factory=lambda: deque(maxlen=1000))
 
     def take_failure(self, path: str) -> int | None:
         for failure in self.failures:
@@ -144,6 +159,11 @@ class FaultyServer(Server):
         """Send a user's socket what no backend should; False if there is none."""
         return self._faulty.push(user_id, frame)
 
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        """The payloads of the frames of a type that clients have sent lately."""
+        frames = map(json.loads, self._interference.heard)
+        return [frame["payload"] for frame in frames if frame["type"] == kind]
+
     async def stop(self) -> None:
         """Stop as usual, hanging or not."""
         self.release()
@@ -190,7 +210,7 @@ class _FaultyAssembly(Assembly):
         return self._gateway
 
     def middlewares(self) -> list[Middleware]:
-        interference = self._interference
+        interference, faults = self._interference, self._faults
 
         @web.middleware
         async def interfere(request: web.Request, handler: AnyHandler) -> web.StreamResponse:
@@ -198,6 +218,8 @@ class _FaultyAssembly(Assembly):
             status = interference.take_failure(request.path)
             if status is not None:
                 return error_response(status, "Internal server error")
+            if faults.bare_protocol:
+                request = request.clone(rel_url=request.rel_url.without_query_params("after"))
             return await handler(request)
 
         return [*super().middlewares(), interfere]
@@ -359,6 +381,13 @@ class _FaultyRelay(Relay):
         else:
             super().deliver(sender, message)
 
+    def _group_message(
+        self, sender: Connection, user: User, frame: GroupSendFrame, raw: Raw
+    ) -> None:
+        if self._faults.bare_protocol:
+            frame.message_id = None
+        super()._group_message(sender, user, frame, raw)
+
 
 class _RudeSocket(web.WebSocketResponse):
     """Reads a client's close frame and says nothing to it."""
@@ -410,5 +439,7 @@ class _FaultyGateway(Gateway):
 
     async def _next_frame(self, connection: Connection, rate: FrameRate) -> str | None:
         data = await super()._next_frame(connection, rate)
+        if data:
+            self._interference.heard.append(data)
         await self._interference.running.wait()
         return data

@@ -171,6 +171,23 @@ async def test_status_batches_are_small(database_path: Path, count: int, status:
         assert (await alice.call("PUT", "/api/messages/status", body)).status == status
 
 
+@pytest.mark.parametrize("bare", [True, False])
+async def test_nothing_is_there_but_what_the_protocol_names(
+    database_path: Path, bare: bool
+) -> None:
+    async with faulty(database_path, bare_protocol=bare) as (server, backend):
+        alice = await backend.register("alice")
+        group = (await alice.call("POST", "/api/groups", {"name": "Team"})).body["id"]
+        async with alice.online() as socket:
+            await socket.send("group_message", groupId=group, content="hi", messageId="mine")
+            posted = await socket.next("group_message")
+        rows = await alice.get(f"/api/groups/{group}/messages?after={posted['timestamp']}")
+
+        assert (posted["id"] == "mine") is not bare
+        assert len(rows) == (2 if bare else 0)
+        assert server.heard("group_message")[0]["messageId"] == "mine"
+
+
 async def test_answers_fail_on_demand(database_path: Path) -> None:
     async with faulty(database_path) as (server, backend):
         server.fail_next(2, status=503, path="/api/users")
