@@ -147,6 +147,7 @@ class PeerRecord:
         now: int,
         *,
         gaps: bool = True,
+        openings: bool = True,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Received:
         """Decrypt a message in the session it belongs to.
@@ -154,8 +155,8 @@ class PeerRecord:
         A failure changes nothing but the failure budget.
 
         Args:
-            gaps: whether messages before it may be missing (PROTOCOL.md 4.3). One that opens a
-                session never shows that none are.
+            gaps: whether messages before it in its session may be missing (PROTOCOL.md 4.3).
+            openings: whether it may open a session, which never shows that none are.
 
         Raises:
             GapError: they may be missing, and must not.
@@ -166,7 +167,7 @@ class PeerRecord:
         if message.x3dh is not None:
             known = self._ephemerals.get(message.x3dh.sender_ephemeral_key)
             if known is None:
-                return self._receive_opening(message, message.x3dh, key_ring, now, gaps, random)
+                return self._receive_opening(message, message.x3dh, key_ring, now, openings, random)
             if known[0] not in self.sessions:
                 raise DecryptionError(
                     "this x3dh was accepted before, and its session is gone", reason="replay"
@@ -183,7 +184,7 @@ class PeerRecord:
         header: X3DHHeader,
         key_ring: KeyRing,
         now: int,
-        gaps: bool,
+        allowed: bool,
         random: Callable[[int], bytes],
     ) -> Received:
         if self._budget.exhausted(now):
@@ -198,7 +199,7 @@ class PeerRecord:
             )
             raise
         self._require_pinned(header.sender_identity_key)
-        if not gaps:
+        if not allowed:
             raise GapError("what was before this session is not known", reason="gap")
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)

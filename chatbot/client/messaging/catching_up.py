@@ -21,7 +21,7 @@ from chatbot.client.storage.watermark_storage import SWEEP, WatermarkStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import GroupHistoryRow, HistoryRow, MessageFrame
 
-from .conversation import Conversation, Conversations
+from .conversation import TRUST, Conversation, Conversations
 from .group_messages import GroupMessages
 from .message_ids import MessageIds
 from .receiving import Receiver
@@ -167,6 +167,10 @@ class CatchUp:
         self._conversations.behind.add(peer_id)
         self.missed(peer_id, GAP_INTERVAL)
 
+    def opened(self, peer_id: str) -> None:
+        """A session was opened lately: look, in a while, whether that hid a gap."""
+        self.missed(peer_id, TRUST)
+
     def stop(self) -> None:
         """The connection is gone: everything is behind until the next."""
         self._conversations.behind.everyone = True
@@ -233,9 +237,9 @@ class CatchUp:
 
     async def _look_at(self, user_id: str, after: int) -> bool:
         """Read a stranger's history; what it writes meanwhile waits behind it."""
+        await asyncio.sleep(SWEEP_INTERVAL)
         if user_id in self._looked_at:
             return True
-        await asyncio.sleep(SWEEP_INTERVAL)
         try:
             settled = await self.read(user_id, after)
         except WhatsAppClientError as error:

@@ -164,6 +164,7 @@ class Messenger:
             on_behind=self._behind,
             on_missed=self._missed,
             on_gap=self._gap,
+            on_opened=self._opened,
             on_session_opened=on_session_opened,
             heal=self._heal,
         )
@@ -351,6 +352,10 @@ class Messenger:
     def _gap(self, peer_id: str) -> None:
         if self._link.connected:
             self.catch_up.gap(peer_id)
+
+    def _opened(self, peer_id: str) -> None:
+        if self._link.connected:
+            self.catch_up.opened(peer_id)
 
     def _group_behind(self, group_id: str) -> None:
         if self._link.connected:

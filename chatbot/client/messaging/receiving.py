@@ -74,6 +74,7 @@ class Receiver:
         on_behind: Callable[[str], None],
         on_missed: Callable[[str], None],
         on_gap: Callable[[str], None],
+        on_opened: Callable[[str], None],
         on_session_opened: Callable[[int | None], None],
         heal: Callable[[Conversation], None],
     ) -> None:
@@ -90,6 +91,7 @@ class Receiver:
         self._on_behind = on_behind
         self._on_missed = on_missed
         self._on_gap = on_gap
+        self._on_opened = on_opened
         self._waiting_size = 0
         self._on_session_opened = on_session_opened
         self._heal = heal
@@ -215,11 +217,14 @@ class Receiver:
         if not encrypted:
             self._store(conversation, self._plain_message(frame), None)
             return
+        now = self._clock()
+        looked = not live or conversation.cleared > 0
         received = conversation.record.receive(
             decode_content(frame.content),
             self._key_ring,
-            self._clock(),
-            gaps=not live or conversation.cleared > 0,
+            now,
+            gaps=looked,
+            openings=looked or conversation.read_lately(now),
         )
         try:
             message = self._decrypted_message(frame, received)
@@ -228,7 +233,9 @@ class Receiver:
         else:
             self._store(conversation, message, received)
         if received.opened:
-            conversation.queue.peer_started_afresh(self._clock(), received.session_id)
+            conversation.queue.peer_started_afresh(now, received.session_id)
+            if not looked:
+                self._on_opened(conversation.peer_id)
         self._sender.pump(conversation)
 
     async def _receive_from_stranger(

@@ -193,9 +193,9 @@ class TestSkippedKeys:  # 4.1.2
         message = alice.opens(bob)
         bob.record.accept_identity(alice.ring.identity.public_key)
         with pytest.raises(GapError):
-            bob.record.receive(message, bob.ring, bob.now, gaps=False)
+            bob.record.receive(message, bob.ring, bob.now, openings=False)
         assert not bob.record.sessions
-        assert bob.receives(message).opened
+        assert bob.record.receive(message, bob.ring, bob.now, gaps=False).opened
 
     def test_2000_are_kept_the_oldest_go(self, alice: Side, bob: Side) -> None:
         in_touch(alice, bob)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
 from doubles.clients import PASSWORD, Clients, Collected
 from doubles.faulty_backend import FaultyServer
 from doubles.pictures import PNG
+
+from chatbot.client.transport.rest_client import RestClient
+from chatbot.wire import HistoryRow
 
 
 async def test_what_was_missed_is_handled_before_what_shows_that_it_was(
@@ -34,6 +41,26 @@ async def test_a_session_that_is_opened_may_have_had_others_before_it(
         faulty.faults.lost_pushes = number < 2
         await alice.send_message("bob", str(number))
     assert [(await heard.next(20)).content for _ in range(3)] == ["0", "1", "2"]
+
+
+async def test_sessions_that_are_opened_one_after_the_other_wait_for_one_look(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every history is whole: to read one for each of them would be slower with every message."""
+    whole, looks = RestClient.iter_history, list[str]()
+
+    def counted(rest: RestClient, peer_id: str, **bounds: Any) -> AsyncGenerator[HistoryRow]:
+        looks.append(peer_id)
+        return whole(rest, peer_id, **bounds)
+
+    monkeypatch.setattr(RestClient, "iter_history", counted)
+    alice, bob = await clients.register("alice"), await clients.register("bob")
+    heard = Collected(bob.on_message)
+    said = [str(number) for number in range(20)]
+    for text in said:
+        await alice.send_message("bob", text)
+    assert [(await heard.next()).content for _ in said] == said
+    assert looks.count(alice.user_id) == 1
 
 
 async def test_what_can_be_found_nowhere_holds_nothing_up(
