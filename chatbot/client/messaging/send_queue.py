@@ -112,6 +112,7 @@ class SendQueue:
         self._look_up_at: int | None = None
         self._recent: deque[InFlight] = deque()
         self._fetching = False
+        self._outdated = False
         self._bundle_at = 0
         self.bundle: PrekeyBundle | None = None
         self.held = False
@@ -343,8 +344,10 @@ class SendQueue:
         return [outgoing.id for outgoing in self._put_first(f.outgoing for f in again)]
 
     def bundle_fetched(self, bundle: PrekeyBundle, now: int) -> None:
-        """A fresh bundle, whose identity is the pinned one."""
-        self.bundle, self._bundle_at, self._fetching = bundle, now, False
+        """A bundle under the pinned identity; dropped if `drop_bundle` came after the question."""
+        self._fetching = False
+        if not self._outdated:
+            self.bundle, self._bundle_at = bundle, now
 
     def bundle_failed(self) -> None:
         """It could not be fetched; `next_action` will ask again."""
@@ -353,11 +356,12 @@ class SendQueue:
     def drop_bundle(self) -> None:
         """The peer may have new keys: an `online` frame named it."""
         self.bundle = None
+        self._outdated = self._fetching
 
     def _fetch(self) -> FetchBundle | None:
         if self._fetching:
             return None
-        self._fetching = True
+        self._fetching, self._outdated = True, False
         return FetchBundle()
 
     def _expire_recent(self, now: int) -> None:
