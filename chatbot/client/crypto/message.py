@@ -92,6 +92,16 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(EncryptedMessage)
 
 
+def is_encrypted(content: str, flag: object) -> bool:
+    """Whether a content is meant as an encrypted message.
+
+    Args:
+        content: of a frame or of a row of a history.
+        flag: what that says itself. With the prefix of the SRS the backend drops it.
+    """
+    return bool(flag) or content.startswith(E2EE_PREFIX)
+
+
 def encode_content(message: EncryptedMessage) -> str:
     """Encode a message as compact JSON for a frame's `content`."""
     content = _Content(

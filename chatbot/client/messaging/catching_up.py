@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Final
 
 from chatbot.client.background import BackgroundTasks
+from chatbot.client.crypto.message import is_encrypted
 from chatbot.client.exceptions import StorageError, WhatsAppClientError
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.watermark_storage import SWEEP, WatermarkStorage
@@ -421,7 +422,7 @@ class CatchUp:
         theirs = [
             row for row in rows if row.from_user == conversation.peer_id and row.to_user == self._me
         ]
-        keys = [(row.id, bool(row.encrypted)) for row in theirs]
+        keys = [(row.id, is_encrypted(row.content, row.encrypted)) for row in theirs]
         known = await self._watermarks.delivered(conversation.peer_id, keys)
         complete = True
         for row, key in zip(theirs, keys, strict=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import cast, get_args
 
+from chatbot.client.crypto.message import is_encrypted
 from chatbot.client.models import Message, MessageStatus
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
@@ -60,7 +61,7 @@ class History:
         units = [
             self._messages.keep(self._message(row), peer_id, now)
             for row in rows
-            if not row.encrypted and self._is_readable(row, peer_id)
+            if not is_encrypted(row.content, row.encrypted) and self._is_readable(row, peer_id)
         ]
 
         def write(connection: sqlite3.Connection) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.key_manager import KeyRing
-from chatbot.client.crypto.message import E2EE_PREFIX, decode_content
+from chatbot.client.crypto.message import decode_content, is_encrypted
 from chatbot.client.crypto.session_manager import (
     BudgetExhaustedError,
     GapError,
@@ -213,8 +213,7 @@ class Receiver:
     def _decrypt_and_store(
         self, conversation: Conversation, frame: MessageFrame, *, live: bool
     ) -> None:
-        encrypted = bool(frame.encrypted) or frame.content.startswith(E2EE_PREFIX)
-        if not encrypted:
+        if not is_encrypted(frame.content, frame.encrypted):
             self._store(conversation, self._plain_message(frame), None)
             return
         now = self._clock()
