@@ -23,7 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "new": "Begin a plugin or a bot: a package that passes its own tests.",
         "status": "Say how a bot is doing.",
         "doctor": "Look for what is wrong with a bot, and say what to do.",
-        "inbox": "Look at messages that were given up; retry or drop them.",
+        "inbox": "Look at messages and job runs that were given up; retry or drop them.",
         "trust": "Trust somebody's changed identity as the old one was.",
         "backup": "Seal a bot's whole account into one file.",
         "restore": "Put an account back from a backup.",

@@ -20,6 +20,9 @@ _COLUMNS: Final = (
     "jobs.id, jobs.endpoint, jobs.plugin, jobs.declared, jobs.schedule, jobs.arguments,"
     " jobs.created_at, jobs.next_run"
 )
+MOST_PARKED: Final = 20
+"""Runs of one job that are kept when they were given up."""
+
 _IDLE: Final = (
     "NOT EXISTS (SELECT 1 FROM job_runs WHERE job_runs.job_id = jobs.id AND state = 'ready')"
 )
@@ -118,6 +121,23 @@ class JobStorage:
                 (*plugins, *running, now + 1, now + LONGEST_DELAY),
             )
             return [RunRow(seq, at, tries, self._job(rest)) for seq, at, tries, *rest in rows]
+
+        return await self._database.read(query)
+
+    async def parked(self, seq: int | None = None) -> list[tuple[RunRow, str]]:
+        """The runs that were given up, or one of them, with what went wrong last."""
+
+        def query(connection: sqlite3.Connection) -> list[tuple[RunRow, str]]:
+            rows = connection.execute(
+                f"SELECT seq, fire_time, attempts, ifnull(error, ''), {_COLUMNS}"  # noqa: S608
+                " FROM job_runs JOIN jobs ON jobs.id = job_runs.job_id"
+                " WHERE state = 'parked' AND seq = ifnull(?, seq) ORDER BY seq",
+                (seq,),
+            )
+            return [
+                (RunRow(seq, at, tries, self._job(rest)), error)
+                for seq, at, tries, error, *rest in rows
+            ]
 
         return await self._database.read(query)
 
@@ -226,12 +246,44 @@ class JobStorage:
 
     @staticmethod
     def park(run: RunRow, error: str) -> Unit[None]:
-        """A run is given up; it is kept for a person to look at."""
-        return _writing(
-            "UPDATE job_runs SET attempts = attempts + 1, state = 'parked', error = ?"
-            " WHERE seq = ?",
-            (error, run.seq),
+        """A run is given up; the latest of each job are kept for a person to look at."""
+
+        def unit(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE job_runs SET attempts = attempts + 1, state = 'parked', error = ?"
+                " WHERE seq = ?",
+                (error, run.seq),
+            )
+            connection.execute(
+                "DELETE FROM job_runs WHERE job_id = ?1 AND state = 'parked' AND seq NOT IN"
+                " (SELECT seq FROM job_runs WHERE job_id = ?1 AND state = 'parked'"
+                " ORDER BY seq DESC LIMIT ?2)",
+                (run.job.id, MOST_PARKED),
+            )
+
+        return unit
+
+    @staticmethod
+    def unpark(seq: int) -> Unit[bool]:
+        """Try a run once more that was given up; the unit says whether there is one."""
+        statement = (
+            "UPDATE job_runs SET state = 'ready', not_before = 0 WHERE seq = ? AND state = 'parked'"
         )
+        return lambda connection: connection.execute(statement, (seq,)).rowcount > 0
+
+    @staticmethod
+    def drop(seq: int) -> Unit[bool]:
+        """Forget a run that was given up; the unit says whether there was one."""
+
+        def unit(connection: sqlite3.Connection) -> bool:
+            found = connection.execute(
+                "DELETE FROM job_runs WHERE seq = ? AND state = 'parked' RETURNING job_id", (seq,)
+            ).fetchone()
+            if found is not None:
+                _drop_spent(connection, found[0])
+            return found is not None
+
+        return unit
 
 
 def encode_schedule(schedule: Schedule) -> str:

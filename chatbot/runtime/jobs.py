@@ -40,6 +40,11 @@ _BATCH: Final = 100
 logger = logging.getLogger(__name__)
 
 
+def run_key(seq: int) -> str:
+    """The key of a run in the journal."""
+    return f"j:{seq}"
+
+
 def runs_to_make(times: list[int], misfire: Misfire, now: int) -> list[int]:
     """Which of the times (ms) that have come since the last look are run now.
 
@@ -212,7 +217,7 @@ class Jobs:
 
     async def _run(self, row: RunRow) -> None:
         journal = self._world.journal
-        run = await journal.begin(f"j:{row.seq}", ("j", row.job.id, row.fire_time))
+        run = await journal.begin(run_key(row.seq), ("j", row.job.id, row.fire_time))
         try:
             steps = await self._attempt(row, Steps(journal, run, row.job.endpoint))
             steps.end()

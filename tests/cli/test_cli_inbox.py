@@ -44,14 +44,14 @@ def test_a_dropped_message_is_never_handled(stopped_bot: ServedBot) -> None:
         assert connection.execute("SELECT count(*) FROM steps").fetchone() == (0,)
     again = stopped_bot.run("inbox", "bot.toml", "drop", number)
     assert again.returncode == 2
-    assert f"no message {number} is parked" in again.stderr
+    assert f"nothing with the id {number} is parked" in again.stderr
 
 
 def test_of_a_running_bot(running_bot: ServedBot) -> None:
-    assert running_bot.run("inbox", "bot.toml").stdout == "No message is parked\n"
+    assert running_bot.run("inbox", "bot.toml").stdout == "Nothing is parked\n"
     unsaid = running_bot.run("inbox", "bot.toml", "show")
     assert unsaid.returncode == 2
-    assert "Which message?" in unsaid.stderr
+    assert "Which one?" in unsaid.stderr
 
 
 def states(bot: ServedBot) -> list[tuple[int, str]]:

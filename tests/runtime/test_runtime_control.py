@@ -60,6 +60,30 @@ async def crash(ctx: Context, what: str) -> str:
 @plugin.command("echo")
 async def echo(ctx: Context, what: str) -> str:
     return what
+
+tries = asyncio.Semaphore(0)
+
+@plugin.command("tries")
+async def wait_for_tries(count: int) -> str:
+    for _ in range(count):
+        await tries.acquire()
+    return str(count)
+
+@plugin.job()
+async def late(bot: Bot, user: str, word: str) -> None:
+    if not CALM.exists():
+        tries.release()
+        raise RuntimeError("not calm")
+    await bot.send(user, f"late: {word}")
+
+@plugin.command("later")
+async def later(ctx: Context, scheduler: Scheduler, word: str) -> str:
+    await scheduler.schedule("late", after="10m", arguments={"user": ctx.user.id, "word": word})
+    return "ok"
+
+@plugin.command("left")
+async def left(scheduler: Scheduler) -> str:
+    return str(len(await scheduler.jobs()))
 """
 
 
@@ -152,7 +176,7 @@ async def test_parked_messages_are_shown_retried_and_dropped(stage: Stage) -> No
             DropParked(two.id),
         ]
         for operation in gone:
-            with pytest.raises(ValidationError, match="is parked"):
+            with pytest.raises(ValidationError, match="parked"):
                 await reached.do(operation)
 
 
@@ -166,6 +190,32 @@ async def test_one_that_fails_again_is_parked_again(stage: Stage) -> None:
         assert await alice.says("/echo behind") == "behind"
         (again,) = await reached.do(ListParked())
         assert (again.id, again.attempts) == (one.id, 2)
+
+
+async def test_parked_runs_of_jobs_are_shown_retried_and_dropped(stage: Stage) -> None:
+    bot = await play(stage)
+    alice = await stage.person("alice")
+    for word in ("one", "two"):
+        assert await alice.says(f"/later {word}") == "ok"
+    async with controlled(bot) as reached:
+        stage.advance(timedelta(minutes=10))
+        assert await alice.says("/tries 2") == "2"
+        assert bot.target.parts is not None
+        await bot.target.parts.jobs.drain()
+        one, two = await reached.do(ListParked())
+        assert (one.kind, one.where, one.sender, one.text) == ("job", "play:job:late", None, None)
+        shown = await reached.do(ShowParked(one.id))
+        assert shown.text is not None
+        assert '"word":"one"' in shown.text
+        await reached.do(DropParked(two.id))
+        (stage.folder / "calm").touch()
+        await reached.do(RetryParked(one.id))
+        assert await alice.hears() == "late: one"
+        assert await reached.do(ListParked()) == []
+        for gone in (one.id, two.id, "j", "-1", "jj1", "9" * 30):
+            with pytest.raises(ValidationError, match="is parked"):
+                await reached.do(RetryParked(gone))
+    assert await alice.says("/left") == "0"
 
 
 async def test_a_changed_identity_is_trusted(stage: Stage) -> None:
@@ -206,6 +256,7 @@ async def test_a_backup_under_traffic_becomes_an_account_that_works(stage: Stage
     again = await stage.restart_bot()
     assert again.fingerprint == (await alice.client.get_peer_fingerprint("bot"))
     assert "could not be decrypted" in await alice.says("/echo before")
+    assert await alice.hears() == "before"  # sent once more, now that there is a session
     assert await alice.says("/echo anew") == "anew"
 
 

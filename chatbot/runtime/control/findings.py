@@ -107,9 +107,7 @@ def _queues(depths: QueueDepths) -> Iterator[Finding]:
     yield Finding(
         "parked job runs",
         str(depths.job_runs_parked),
-        "look into the log for their references, and run the jobs again with /jobs"
-        if depths.job_runs_parked
-        else None,
+        "see `chatbot inbox CONFIG list`; retry or drop each" if depths.job_runs_parked else None,
     )
 
 

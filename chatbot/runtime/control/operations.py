@@ -12,7 +12,7 @@ from chatbot.client.crypto.identity import normalize_fingerprint
 from chatbot.client.exceptions import IdentityError
 from chatbot.runtime.control import parked
 from chatbot.runtime.control.findings import Finding, examine
-from chatbot.runtime.control.parked import ParkedMessage
+from chatbot.runtime.control.parked import Parked
 from chatbot.runtime.control.target import Target
 from chatbot.runtime.status import Status, snapshot
 
@@ -35,23 +35,23 @@ class Operation(Struct, Generic[T], frozen=True, tag_field="operation", forbid_u
         raise NotImplementedError
 
 
-class ListParked(Operation[list[ParkedMessage]], frozen=True, tag="inbox.list"):
-    """The messages that were given up, the oldest first."""
+class ListParked(Operation[list[Parked]], frozen=True, tag="inbox.list"):
+    """The messages and job runs that were given up, the oldest first."""
 
-    result: ClassVar = list[ParkedMessage]
+    result: ClassVar = list[Parked]
 
-    async def run(self, target: Target) -> list[ParkedMessage]:
+    async def run(self, target: Target) -> list[Parked]:
         """Read them."""
         return await parked.parked(target)
 
 
-class ShowParked(Operation[ParkedMessage], frozen=True, tag="inbox.show"):
+class ShowParked(Operation[Parked], frozen=True, tag="inbox.show"):
     """One of them with its text."""
 
-    result: ClassVar = ParkedMessage
-    id: int
+    result: ClassVar = Parked
+    id: str
 
-    async def run(self, target: Target) -> ParkedMessage:
+    async def run(self, target: Target) -> Parked:
         """Read it."""
         return await parked.show(target, self.id)
 
@@ -59,7 +59,7 @@ class ShowParked(Operation[ParkedMessage], frozen=True, tag="inbox.show"):
 class RetryParked(Operation[None], frozen=True, tag="inbox.retry"):
     """Try one of them once more."""
 
-    id: int
+    id: str
 
     async def run(self, target: Target) -> None:
         """Put it back."""
@@ -67,12 +67,12 @@ class RetryParked(Operation[None], frozen=True, tag="inbox.retry"):
 
 
 class DropParked(Operation[None], frozen=True, tag="inbox.drop"):
-    """Never handle one of them."""
+    """Never try one of them again."""
 
-    id: int
+    id: str
 
     async def run(self, target: Target) -> None:
-        """Take it out of the inbox."""
+        """Forget it."""
         await parked.drop(target, self.id)
 
 
