@@ -16,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run chat test coverage chaos fuzz lint format bench docs upgrade clean
+.PHONY: help run chat test coverage chaos talk fuzz lint format bench docs upgrade clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,11 @@ coverage: $(VENV)/.test ## Run them again, more slowly, and ask for their covera
 
 chaos: $(VENV)/.test ## Break everything for some 20 minutes and count (SEED=n repeats one).
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos $(if $(SEED),--seed $(SEED)) --json chaos.json
+
+talk: $(VENV)/.test ## Have a client and a browser say 10,000 things in spite of all (SEED=n varies).
+	BROWSER_MESSAGES=10000 BROWSER_SEED=$(or $(SEED),3) $(BIN)/python -m pytest \
+		-o faulthandler_timeout=0 -o log_cli=true -o log_cli_level=INFO \
+		tests/client/messaging/test_messaging_browser.py
 
 fuzz: $(VENV)/.test ## Feed a million damaged inputs to whatever reads them (SEED=n repeats).
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(SEED),--seed $(SEED))

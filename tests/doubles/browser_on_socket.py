@@ -18,18 +18,21 @@ class BrowserOnSocket:
 
     Attributes:
         received: the id of every message that came, with its text; None where it could not be read.
+        ran_dry: how often there was no one-time prekey for it in a bundle.
     """
 
     def __init__(self, person: Person, socket: PersonSocket) -> None:
         self.person = person
         self.browser = Browser()
         self.received: dict[str, str | None] = {}
+        self.ran_dry = 0
         self._socket = socket
         self._changed = asyncio.Event()
 
     async def send(self, to: str, text: str) -> str:
         """Send a text, encrypted under a bundle fetched for it; its id."""
         bundle = await self.person.get(f"/api/users/{to}/prekeys")
+        self.ran_dry += bundle["oneTimePrekey"] is None
         content = self.browser.encrypt(to, text, bundle)
         return await self._send(to, content=content, messageType="text", encrypted=True)
 

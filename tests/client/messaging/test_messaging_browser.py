@@ -1,6 +1,6 @@
 """A long talk with a browser over real sockets, each side losing its state at times.
 
-`BROWSER_MESSAGES=10000` makes it longer; with `-o faulthandler_timeout=0`, for it takes minutes.
+`make talk` has 10,000 messages of it (BROWSER_MESSAGES); BROWSER_SEED is for other mishaps.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import random
 import time
 from base64 import b64encode
+from collections import Counter
 from dataclasses import dataclass, field
 
 from doubles.browser_on_socket import BrowserOnSocket, browser_on
@@ -19,12 +20,19 @@ from doubles.pictures import PNG
 from doubles.raw_client import raw_backend
 
 from chatbot.client.client import WhatsAppClient
+from chatbot.client.crypto.key_manager import PrekeyPolicy
 from chatbot.client.models import Message
+from chatbot.client.options import ClientOptions
 from chatbot.server import Server
 
 MESSAGES = int(os.environ.get("BROWSER_MESSAGES", "120"))
+SEED = int(os.environ.get("BROWSER_SEED", "3"))
 PATIENCE = 20.0
-"""Seconds after which what is neither read nor reported counts as lost."""
+"""Seconds after which what is neither read nor reported counts as lost, and what is not healed as
+broken."""
+
+FEW_PREKEYS = ClientOptions(prekeys=PrekeyPolicy(target=20, minimum=5))
+"""A browser takes one for every message it sends, so that they soon run dry."""
 
 HEALED_WITHIN = 15
 """Messages in a row, of one direction, that may be unreadable: a browser tells nobody what it could
@@ -37,7 +45,12 @@ DATA_URL = f"data:image/png;base64,{b64encode(PNG).decode()}"
 
 @dataclass
 class Tally:
-    """What became of the messages of one direction."""
+    """What became of the messages of one direction.
+
+    Attributes:
+        worst: how many in a row could not be read, at the most.
+        healing: seconds from the first of such a row until one could be read.
+    """
 
     read: int = 0
     reported: int = 0
@@ -45,6 +58,12 @@ class Tally:
     worst: int = 0
     broken_at: float | None = None
     healing: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.read} read, {self.reported} reported, at most {self.worst} in a row;"
+            f" healed in at most {max(self.healing, default=0):.1f} s"
+        )
 
     def note(self, *, read: bool) -> None:
         if read:
@@ -61,7 +80,13 @@ class Tally:
 
 
 class Talk:
-    """Our client and a browser, one message after the other."""
+    """Our client and a browser, one message after the other.
+
+    Attributes:
+        heard: how often our client was given each message, by its id.
+        to_us, to_browser: what became of them.
+        losses: how often one side lost something.
+    """
 
     def __init__(self, clients: Clients, browser: BrowserOnSocket, seed: int) -> None:
         self._clients = clients
@@ -69,8 +94,9 @@ class Talk:
         self._random = random.Random(seed)
         self._outcomes: asyncio.Queue[Message | None] = asyncio.Queue()
         self.to_us, self.to_browser = Tally(), Tally()
+        self.heard: Counter[str] = Counter()
         self.losses = 0
-        self.client: WhatsAppClient = clients.new()
+        self.client: WhatsAppClient = clients.new(options=FEW_PREKEYS)
 
     async def start(self) -> None:
         self._listen()
@@ -87,6 +113,13 @@ class Talk:
         """Lose something, perhaps; then one of both says something."""
         await self._mishap()
         await self._random.choice((self._hear, self._say))(number)
+
+    async def end(self) -> None:
+        """Let each say something that the other must be able to read, whatever happened before."""
+        await self._hear(MESSAGES)
+        await self._say(MESSAGES + 1)
+        while not self._outcomes.empty():
+            self._take(self._outcomes.get_nowait())
 
     async def _mishap(self) -> None:
         chance = self._random.random()
@@ -106,26 +139,28 @@ class Talk:
 
     async def _lose_our_disk(self) -> None:
         await self.client.logout(clear_storage=True)
-        self.client = self._clients.new()
+        self.client = self._clients.new(options=FEW_PREKEYS)
         self._listen()
         await self.client.login("ours", PASSWORD)
 
     async def _hear(self, number: int) -> None:
-        me, chance, wanted = (
-            self.client.user_id,
-            self._random.random(),
-            f"from the browser {number}",
-        )
+        me, chance, text = self.client.user_id, self._random.random(), f"from the browser {number}"
         if chance < 0.05:
-            wanted = await self._browser.send_image(me, DATA_URL)
+            sent = await self._browser.send_image(me, DATA_URL)
         elif chance < 0.1:
-            wanted = await self._browser.send_clear(me, wanted)
+            sent = await self._browser.send_clear(me, text)
         else:
-            wanted = await self._browser.send(me, wanted)
+            sent = await self._browser.send(me, text)
         async with asyncio.timeout(PATIENCE):
-            while (message := await self._outcomes.get()) is not None and message.id != wanted:
+            while self._take(await self._outcomes.get()) and sent not in self.heard:
                 pass
-        self.to_us.note(read=message is not None)
+        self.to_us.note(read=sent in self.heard)
+
+    def _take(self, outcome: Message | None) -> bool:
+        """Count what our client was given; False if it only says that it could not read it."""
+        if outcome is not None:
+            self.heard[outcome.id] += 1
+        return outcome is not None
 
     async def _say(self, number: int) -> None:
         peer = self._browser.person.id
@@ -141,14 +176,19 @@ async def test_every_message_is_read_or_reported_and_it_always_heals(
     server: Server, clients: Clients
 ) -> None:
     async with raw_backend(server.url) as backend, browser_on(backend, "browser") as browser:
-        talk = Talk(clients, browser, seed=7)
+        talk = Talk(clients, browser, SEED)
         await talk.start()
         for number in range(MESSAGES):
             await talk.step(number)
-    logger.info(
-        "%s losses; to us: %s; to the browser: %s", talk.losses, talk.to_us, talk.to_browser
-    )
-    both = (talk.to_us, talk.to_browser)
-    assert sum(tally.read + tally.reported for tally in both) == MESSAGES
-    assert max(tally.worst for tally in both) <= HEALED_WITHIN
+        await talk.end()
+    logger.info("%s losses, %s times without a one-time prekey", talk.losses, browser.ran_dry)
     assert talk.losses
+    assert browser.ran_dry
+    assert [message_id for message_id, times in talk.heard.items() if times > 1] == []
+    both = (talk.to_us, talk.to_browser)
+    assert sum(tally.read + tally.reported for tally in both) == MESSAGES + 2
+    for direction, tally in zip(("to us", "to the browser"), both, strict=True):
+        logger.info("%s: %s", direction, tally)
+        assert tally.worst <= HEALED_WITHIN
+        assert max(tally.healing, default=0) < PATIENCE
+        assert not tally.in_a_row
