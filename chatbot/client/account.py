@@ -95,6 +95,7 @@ class Account:
             auto_reconnect=options.auto_reconnect,
             reconnect_delay=options.reconnect_delay,
             max_reconnect_attempts=options.max_reconnect_attempts,
+            clock=clock,
         )
         self.messenger = Messenger(
             me=user.id,
@@ -273,7 +274,7 @@ class Account:
         elif state in {"reconnecting", "disconnected"}:
             if self._arrival is not None:
                 self._arrival.cancel()
-            self.messenger.disconnected()
+            self.messenger.disconnected(self.socket.silence)
         self.events.connection(state)
 
     def _on_fatal(self, error: WhatsAppClientError) -> None:

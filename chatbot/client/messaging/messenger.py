@@ -204,9 +204,9 @@ class Messenger:
         sweep = not self._lost_at or self._clock() - self._lost_at > SWEEP_AFTER
         self.catch_up.connected(sweep=sweep)
 
-    def disconnected(self) -> None:
-        """The socket is gone."""
-        self._lost_at = self._clock()
+    def disconnected(self, silence: int = 0) -> None:
+        """The socket is gone, and how long before (ms) it may have heard nothing any more."""
+        self._lost_at = self._clock() - silence
         self.catch_up.stop()
         self.sender.disconnected()
         self.groups.disconnected()

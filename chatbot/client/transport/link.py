@@ -23,6 +23,10 @@ from chatbot.client import exceptions
 from chatbot.client.transport.connection import MAX_FRAME, Bytes, Connection
 from chatbot.client.transport.errors import printable
 
+MAX_SILENCE: Final = 300_000
+"""Ms without a probe, as when the machine slept, after which a connection is given up: what the
+backend sent meanwhile may be lost, and is caught up with behind the next one (PROTOCOL.md 4.3)."""
+
 WELCOME_TIMEOUT: Final = 10.0
 """Seconds in which the backend has to answer `auth`."""
 
@@ -45,6 +49,7 @@ class LinkSettings:
         url: a checked ws(s) URL.
         on_frame: takes each frame but the probes, in the order of arrival.
         tls: for wss.
+        clock: ms since the epoch, of a clock that goes on while the machine sleeps.
         rejected: counts what was no frame, by reason.
         probe_interval: seconds between two probes.
         probe_timeout: seconds for a probe to come back.
@@ -56,6 +61,7 @@ class LinkSettings:
     username: str
     on_frame: Callable[[wire.Frame], None]
     tls: ssl.SSLContext | None
+    clock: Callable[[], int]
     rejected: Counter[str] = field(default_factory=Counter)
     probe_interval: float = 30.0
     probe_timeout: float = 5.0
@@ -74,6 +80,8 @@ class Link:
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._nonce = ""
         self._lively = False
+        self.heard_at = settings.clock()
+        """When (ms) the last probe that came back was sent."""
         self.refusal: exceptions.AuthenticationError | None = None
         """Why no other link would do better, once the backend has said so."""
 
@@ -125,9 +133,14 @@ class Link:
         """Probe now and then; return once the link is of no use any more."""
         try:
             while not await self._is_over(self._settings.probe_interval):
+                self._check_silence()
                 await self._prove()
         except exceptions.ConnectionError as error:
             logger.info("Giving up a connection: %s", error)
+
+    def _check_silence(self) -> None:
+        if self._settings.clock() - self.heard_at > MAX_SILENCE:
+            raise exceptions.ConnectionError("For minutes nothing showed that it delivers to us")
 
     async def close(self) -> None:
         """Close the socket and let it go, within about a second."""
@@ -144,6 +157,7 @@ class Link:
         A probe stands behind all that waits to be sent, which may take the backend longer than
         any fixed time; but then the echoes of that arrive meanwhile.
         """
+        asked_at = self._settings.clock()
         self._nonce = secrets.token_hex(16)
         self._heard = asyncio.get_running_loop().create_future()
         probe = wire.StatusFrame(to=self._settings.user_id, message_id=self._nonce, status="sent")
@@ -152,6 +166,7 @@ class Link:
         while self._lively:
             self._lively = False
             if await self._comes(self._heard, self._settings.probe_timeout):
+                self.heard_at = asked_at
                 return
             if self._connection.ended.done():
                 raise exceptions.ConnectionError("The connection to the backend was lost")

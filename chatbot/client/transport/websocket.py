@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -27,6 +28,10 @@ from chatbot.client.transport.tokens import TokenSource
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class WebSocketClient:
@@ -60,6 +65,7 @@ class WebSocketClient:
             frame is taken.
         sleep: waits the given seconds between attempts.
         random: a number in [0, 1), for the jitter of those waits.
+        clock: ms since the epoch, of a clock that goes on while the machine sleeps.
 
     Raises:
         ValidationError: the URL cannot be used, or would be clear text.
@@ -86,6 +92,7 @@ class WebSocketClient:
         max_frame: int = MAX_FRAME,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = uniform,
+        clock: Callable[[], int] = _now,
     ) -> None:
         self._settings = LinkSettings(
             url=security.check_websocket_url(url, allow_insecure=allow_insecure),
@@ -93,6 +100,7 @@ class WebSocketClient:
             username=username,
             on_frame=on_frame,
             tls=security.check_tls_context(tls) if tls else None,
+            clock=clock,
             probe_interval=probe_interval,
             probe_timeout=probe_timeout,
             max_frame=max_frame,
@@ -108,6 +116,7 @@ class WebSocketClient:
         self._sleep = sleep
         self._state: ConnectionState = "disconnected"
         self._link: Link | None = None
+        self._latest: Link | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None]
 
@@ -120,6 +129,12 @@ class WebSocketClient:
     def connected(self) -> bool:
         """Whether frames can be sent now."""
         return self._link is not None
+
+    @property
+    def silence(self) -> int:
+        """How long ago (ms) the backend last proved to deliver to us; 0 before it ever did."""
+        latest = self._latest
+        return 0 if latest is None else max(0, self._settings.clock() - latest.heard_at)
 
     @property
     def authenticated_sockets(self) -> bool:
@@ -232,7 +247,7 @@ class WebSocketClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            self._link = link
+            self._link = self._latest = link
             self._set_state("connected")
             if not self._first.done():
                 self._first.set_result(None)

@@ -551,6 +551,22 @@ async def test_a_socket_that_hears_is_probed_and_kept(double: SocketDouble) -> N
         assert double.journal == ["open"]
 
 
+async def test_a_socket_unproven_for_five_minutes_is_replaced(double: SocketDouble) -> None:
+    """As after a sleep of the machine: what was sent meanwhile may be lost."""
+    now = 0
+    watched = Watched(double, probe_interval=0.01, probe_timeout=5.0, clock=lambda: now)
+    async with watched as client:
+        await client.connect()
+        now += 300_000
+        for _ in range(3):
+            await double.next("status")
+        assert double.journal == ["open"]
+        now += 300_001
+        await watched.reach("connecting", "connected", "reconnecting", "connected")
+    now += 7
+    assert client.silence == 7
+
+
 async def test_a_probe_is_not_answered_by_another_nonce(double: SocketDouble) -> None:
     watched = Watched(double, probe_interval=0.05, probe_timeout=0.1)
     async with watched as client:
