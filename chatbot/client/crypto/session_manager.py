@@ -2,7 +2,7 @@
 
 The browser holds one session per peer and replaces it on every `x3dh` it receives; we hold up to
 32 and let every message find its own (PROTOCOL.md 4.1). Which of them to send in is a decision of
-its own, made by `confirmed` alone (4.2.2). No I/O, no clock: time is an argument in ms.
+its own, made by `Confirmation` alone (4.2.2). No I/O, no clock: time is an argument in ms.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from chatbot.client.exceptions import DecryptionError, SessionNotFoundError
 
 from . import x3dh
 from .changes import PeerChanges
+from .confirmation import Confirmation
 from .failure_budget import FailureBudget
 from .identity import Identity
 from .key_manager import KeyRing
@@ -34,9 +34,6 @@ EPHEMERAL_RETENTION: Final = 60 * DAY
 
 SESSION_TIMEOUT: Final = 30 * DAY
 """SRS 6.4: a session unused for that long is not sent in any more."""
-
-CONTEST_WINDOW: Final = 5_000
-"""PROTOCOL.md 4.2.2: how long after its echo our `x3dh` may still cross one of the peer's."""
 
 X3DH_OPERATIONS: Final = 4
 """What trying an `x3dh` costs at the most, in DH operations."""
@@ -84,16 +81,6 @@ class Received(Struct, frozen=True, kw_only=True):
     used_one_time_prekey: int | None = None
 
 
-class _Head(Struct, frozen=True, array_like=True):
-    confirmed: str | None = None
-    newest_opened: str | None = None
-    x3dh_delivered_at: int = 0
-
-
-_head_encoder: Final = msgspec.msgpack.Encoder()
-_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
-
-
 class PeerRecord:
     """The sessions with one peer, and the rules of PROTOCOL.md 4.1 and 4.2.2.
 
@@ -106,7 +93,6 @@ class PeerRecord:
         peer_id: the peer's user id.
         identity_key: the pinned X25519 identity key (32 bytes), or None before first contact.
         sessions: the candidates by id.
-        confirmed: the id of the session that may be sent in without an `x3dh`.
         capabilities: what the peer said it can read, under the pinned identity.
     """
 
@@ -126,17 +112,18 @@ class PeerRecord:
         self.capabilities = capabilities
         self.sessions = sessions if sessions is not None else {}
         self._ephemerals = ephemerals if ephemerals is not None else {}
-        stored = _head_decoder.decode(head) if head else _Head()
-        self.confirmed = stored.confirmed
-        self._newest_opened = stored.newest_opened
-        self._x3dh_delivered_at = stored.x3dh_delivered_at
+        self._confirmation = Confirmation(head)
         self._session_timeout = session_timeout
-        self._unechoed_x3dh: set[str] = set()
         self._budget = FailureBudget()
         self._changes = PeerChanges()
 
     def __repr__(self) -> str:
         return f"<PeerRecord {self.peer_id} sessions={len(self.sessions)}>"
+
+    @property
+    def confirmed(self) -> str | None:
+        """The id of the session that may be sent in without an `x3dh`."""
+        return self._confirmation.session_id
 
     # ------------------------------------------------------------ receiving, PROTOCOL.md 4.1
 
@@ -204,8 +191,7 @@ class PeerRecord:
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)
         self._apply(session, decryption, now)
-        contested = self._unechoed_x3dh or 0 <= now - self._x3dh_delivered_at < CONTEST_WINDOW
-        self._confirm(None if contested else session.id)
+        self._confirmation.peer_opened(session.id, now)
         self._learn_capabilities(message)
         return Received(
             plaintext=decryption.plaintext,
@@ -222,8 +208,7 @@ class PeerRecord:
         if decryption.added and not gaps:
             raise GapError("messages before this one have not come", reason="gap")
         if session.remote_identity_key == self.identity_key:
-            if session.id == self._newest_opened:
-                self._confirm(session.id)
+            self._confirmation.decrypted_in(session.id)
             self._learn_capabilities(message)
         self._apply(session, decryption, now)
         return Received(
@@ -273,7 +258,7 @@ class PeerRecord:
 
     def sending_session(self, now: int) -> Session | None:
         """The confirmed session, unless it has timed out or stands on a former identity."""
-        session = self.sessions.get(self.confirmed) if self.confirmed is not None else None
+        session = None if self.confirmed is None else self.sessions.get(self.confirmed)
         if session is None or session.remote_identity_key != self.identity_key:
             return None
         return session if now - session.used_at < self._session_timeout else None
@@ -311,7 +296,7 @@ class PeerRecord:
             identity, bundle, now, use_one_time_prekey=use_one_time_prekey, random=random
         )
         self.x3dh_pending(message_id)
-        self._confirm(None)
+        self._confirmation.clear()
         return session, self._encrypt(session, plaintext, now, header, random)
 
     def establish(
@@ -343,31 +328,26 @@ class PeerRecord:
             now=now,
             key_pair=generate_key_pair(random),
         )
-        self._newest_opened = session.id
-        self._save_head()
+        self._confirmation.we_opened(session.id)
         self._add(session)
         return session, header
 
     def x3dh_pending(self, message_id: str) -> None:
         """A message that carries our `x3dh` is on its way, its echo not back yet."""
-        self._unechoed_x3dh.add(message_id)
+        self._confirmation.sent(message_id)
 
     def x3dh_settled(self, message_id: str, now: int, *, delivered: bool) -> None:
         """The backend has echoed a message that carried our `x3dh`, or is known not to."""
-        if message_id in self._unechoed_x3dh:
-            self._unechoed_x3dh.discard(message_id)
-            if delivered:
-                self._x3dh_delivered_at = now
-                self._save_head()
+        self._confirmation.settled(message_id, now, delivered=delivered)
 
     @property
     def awaits_x3dh_echo(self) -> bool:
         """Whether a message that carried our `x3dh` is still un-echoed."""
-        return bool(self._unechoed_x3dh)
+        return self._confirmation.awaits_echo
 
     def unconfirm(self) -> None:
         """An undecryptable message came from the peer: it may have lost our session."""
-        self._confirm(None)
+        self._confirmation.clear()
 
     def _encrypt(
         self,
@@ -393,8 +373,7 @@ class PeerRecord:
         self.identity_key = identity_key
         self.capabilities = frozenset()
         self._changes.identity = True
-        self._newest_opened = None
-        self._confirm(None)
+        self._confirmation.forget()
 
     def adopt(self, session: Session, now: int) -> None:
         """Take over a session that was led elsewhere until now, and go on in it.
@@ -404,12 +383,7 @@ class PeerRecord:
         self._add(session)
         if not session.opened_by_us and any(session.ephemeral_key):
             self._remember_ephemeral(session.ephemeral_key, session.id, now)
-        if session.ratchet.remote_key is not None:
-            self._confirm(session.id)
-        else:
-            self._newest_opened = session.id
-            self._confirm(None)
-            self._save_head()
+        self._confirmation.adopt(session.id, answered=session.ratchet.remote_key is not None)
 
     def expire_ephemerals(self, now: int) -> None:
         """Forget accepted ephemeral keys whose signed prekey secret is gone by now."""
@@ -419,6 +393,7 @@ class PeerRecord:
     def take_changes(self) -> PeerChanges:
         """Hand over what has changed since the last call."""
         changes, self._changes = self._changes, PeerChanges()
+        changes.head = self._confirmation.take_changed()
         return changes
 
     def _apply(self, session: Session, decryption: Decryption, now: int) -> None:
@@ -432,23 +407,13 @@ class PeerRecord:
         self.sessions[session.id] = session
         self._changes.save(session)
         if len(self.sessions) > MAX_SESSIONS:
-            kept = {session.id, self.confirmed, self._newest_opened}
+            kept = {session.id, self.confirmed, self._confirmation.newest_opened}
             others = [s for s in self.sessions.values() if s.id not in kept]
             self._drop(min(others, key=lambda s: s.used_at).id)
 
     def _drop(self, session_id: str) -> None:
         del self.sessions[session_id]
         self._changes.drop(session_id)
-
-    def _confirm(self, session_id: str | None) -> None:
-        if session_id != self.confirmed:
-            self.confirmed = session_id
-            self._save_head()
-
-    def _save_head(self) -> None:
-        self._changes.head = _head_encoder.encode(
-            _Head(self.confirmed, self._newest_opened, self._x3dh_delivered_at)
-        )
 
     def _remember_ephemeral(self, ephemeral_key: bytes, session_id: str, now: int) -> None:
         entry = (session_id, now + EPHEMERAL_RETENTION)

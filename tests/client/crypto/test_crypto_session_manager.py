@@ -9,6 +9,7 @@ import pytest
 
 from chatbot.client.crypto import ratchet
 from chatbot.client.crypto.changes import PeerChanges
+from chatbot.client.crypto.confirmation import CONTEST_WINDOW
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.keys import generate_key_pair
@@ -16,7 +17,6 @@ from chatbot.client.crypto.message import EncryptedMessage, RatchetHeader, X3DHH
 from chatbot.client.crypto.session import MAX_SKIPPED_KEYS, Session
 from chatbot.client.crypto.session_manager import (
     CAPABILITIES,
-    CONTEST_WINDOW,
     DAY,
     EPHEMERAL_RETENTION,
     MAX_SESSIONS,
