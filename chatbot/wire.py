@@ -266,7 +266,10 @@ class GroupUpdate(CamelBody):
 
 
 class GroupRow(Body, kw_only=True):
-    """A row of GET /api/groups, and the answer to create and get."""
+    """A row of GET /api/groups, and the answer to create and get.
+
+    Settings come as an object or as its JSON, and hold whatever an administrator put there.
+    """
 
     id: str
     name: str
@@ -277,7 +280,7 @@ class GroupRow(Body, kw_only=True):
     updated_at: int | str | None = None
     role: str | None = None
     user_role: str | None = field(default=None, name="userRole")
-    settings: GroupSettings | str | None = None
+    settings: Any = None
 
 
 class GroupMember(Body, kw_only=True):

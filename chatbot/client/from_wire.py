@@ -54,23 +54,29 @@ def group(row: wire.GroupRow) -> Group:
 
 
 def group_settings(row: wire.GroupRow) -> GroupSettings:
-    """A group's settings, which the backend gives as an object or as its JSON.
-
-    Raises:
-        BackendError: they cannot be understood.
-    """
-    settings = row.settings or wire.GroupSettings()
-    if isinstance(settings, str):
-        try:
-            settings = msgspec.json.decode(settings, type=wire.GroupSettings)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise BackendError(f"the settings of group {row.id} cannot be understood") from error
+    """A group's settings; raises like `settings_body`."""
+    settings = settings_body(row)
     return GroupSettings(
         message_permission=settings.message_permission,
         metadata_permission=settings.metadata_permission,
         join_approval=settings.join_approval,
         max_members=settings.max_members,
     )
+
+
+def settings_body(row: wire.GroupRow) -> wire.GroupSettings:
+    """A group's settings as they go back to the backend, which replaces them as a whole.
+
+    Raises:
+        BackendError: they cannot be understood.
+    """
+    settings = row.settings
+    try:
+        if isinstance(settings, str):
+            settings = msgspec.json.decode(settings or "null")
+        return msgspec.convert(settings or {}, wire.GroupSettings)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BackendError(f"the settings of group {row.id} cannot be understood") from error
 
 
 def group_role(role: str | None) -> GroupRole:
@@ -117,9 +123,19 @@ def group_event(row: wire.GroupHistoryRow) -> GroupEvent:
         event=row.system_event or "",
         user_id=row.from_user,
         text=row.content,
-        metadata=row.metadata,
+        metadata=_metadata(row.metadata),
         timestamp=row.timestamp,
     )
+
+
+def _metadata(value: object) -> object:
+    """What came with an event; a text that is JSON counts as what it says."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return value
 
 
 def invite(body: wire.Invite, group_id: str) -> Invite:

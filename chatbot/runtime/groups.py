@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, cast, get_args
 
-import msgspec
-
 from chatbot.client.exceptions import WhatsAppClientError
+from chatbot.client.from_wire import settings_body
 from chatbot.client.models import Message
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.plugins.people import Chat, GroupRole, Member
 from chatbot.plugins.replies import Content
 from chatbot.runtime.speech import Speech
-from chatbot.wire import GroupRow, GroupSettings, GroupUpdate
+from chatbot.wire import GroupRow, GroupUpdate
 
 T = TypeVar("T")
 
@@ -171,19 +170,13 @@ class RunningGroup:
 
     async def set_locked(self, locked: bool) -> None:
         """Let only admins write, or everybody; the group's other settings stay."""
-        settings = _settings(await self._book.rest.group(self.id))
+        settings = settings_body(await self._book.rest.group(self.id))
         settings.message_permission = "admins_only" if locked else "everyone"
         await self._book.rest.update_group(self.id, GroupUpdate(settings=settings))
 
 
 def _facts(row: GroupRow) -> GroupFacts:
     return GroupFacts(row.id, row.name, _role(row.user_role or row.role))
-
-
-def _settings(row: GroupRow) -> GroupSettings:
-    if isinstance(row.settings, str):
-        return msgspec.json.decode(row.settings, type=GroupSettings)
-    return row.settings or GroupSettings()
 
 
 def _role(role: str | None) -> GroupRole:

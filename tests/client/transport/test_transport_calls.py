@@ -289,7 +289,7 @@ GROUP_CALLS: Final = [
         body={"name": "Team", "memberIds": []},
         answer=(201, {**GROUP, "settings": SETTINGS}),
         result=wire.GroupRow(
-            id="g1", name="Team", owner_id="me", created_at=NOW, settings=SETTINGS_BODY
+            id="g1", name="Team", owner_id="me", created_at=NOW, settings=SETTINGS
         ),
     ),
     Call(
@@ -322,7 +322,7 @@ GROUP_CALLS: Final = [
                 owner_id="me",
                 created_at=NOW,
                 role="admin",
-                settings=SETTINGS_BODY,
+                settings=SETTINGS,
             )
         ],
     ),
