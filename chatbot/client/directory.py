@@ -39,7 +39,7 @@ class Directory:
         asked_at = self._clock()
         if found := self.cached(id_or_name):
             return found
-        if asked_at - self._loaded_at < MAX_AGE and self._loaded_at:
+        if 0 <= asked_at - self._loaded_at < MAX_AGE:
             await self._load(self._loaded_at + 1)
         else:
             await self._load(asked_at)

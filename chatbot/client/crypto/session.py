@@ -45,6 +45,7 @@ class SessionHead(Struct, frozen=True, array_like=True):
     used_at: int
     ratchet: RatchetState
     retired: tuple[bytes, ...] = ()
+    last_use: int = 0
 
 
 _head_encoder: Final = msgspec.msgpack.Encoder()
@@ -63,6 +64,7 @@ class Session:
         one_time_prekey_id: the responder's one-time prekey, where DH4 took part.
         opened_at: ms since the epoch.
         used_at: ms; when a message was last sent or decrypted in it.
+        last_use: which of all uses of the peer's sessions that was: clocks are set back, this not.
         ratchet: the Double Ratchet's state.
         skipped: message keys (32 bytes) kept for late messages, oldest first.
     """
@@ -71,6 +73,7 @@ class Session:
         "_skipped_in_chain",
         "ephemeral_key",
         "id",
+        "last_use",
         "one_time_prekey_id",
         "opened_at",
         "opened_by_us",
@@ -95,6 +98,7 @@ class Session:
         self.used_at = head.used_at
         self.ratchet = head.ratchet
         self.retired = head.retired
+        self.last_use = head.last_use
         self.skipped: dict[SkippedId, bytes] = skipped if skipped is not None else {}
         self._skipped_in_chain = Counter(ratchet_key for ratchet_key, _ in self.skipped)
 
@@ -152,6 +156,7 @@ class Session:
                 self.used_at,
                 self.ratchet,
                 self.retired,
+                self.last_use,
             )
         )
 

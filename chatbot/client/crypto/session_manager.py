@@ -114,6 +114,7 @@ class PeerRecord:
         self._ephemerals = ephemerals if ephemerals is not None else {}
         self._confirmation = Confirmation(head)
         self._session_timeout = session_timeout
+        self._uses = max((s.last_use for s in self.sessions.values()), default=0)
         self._budget = FailureBudget()
         self._changes = PeerChanges()
 
@@ -242,7 +243,7 @@ class PeerRecord:
     def _strangers(self, header: RatchetHeader) -> list[Session]:
         """The sessions in which the peer may have stepped to a key that we have not seen yet."""
         able = (s for s in self.sessions.values() if s.sending_ratchet_key is not None)
-        return sorted(able, key=lambda s: (s.chain_steps(header), -s.used_at))
+        return sorted(able, key=lambda s: (s.chain_steps(header), -s.last_use))
 
     def _require_pinned(self, identity_key: bytes) -> None:
         if identity_key != self.identity_key:
@@ -358,7 +359,7 @@ class PeerRecord:
         random: Callable[[int], bytes],
     ) -> EncryptedMessage:
         ratchet_header, ciphertext = session.encrypt(plaintext, now, random=random)
-        self._changes.save(session)
+        self._used(session)
         return EncryptedMessage(ratchet_header, ciphertext, header, CAPABILITIES)
 
     # ------------------------------------------------------------ identity and upkeep
@@ -401,15 +402,20 @@ class PeerRecord:
             self._changes.keep_skipped(session.id, (key.ratchet_key, key.number), key.message_key)
         for gone in session.apply(decryption, now):
             self._changes.forget_skipped(session.id, gone)
-        self._changes.save(session)
+        self._used(session)
 
     def _add(self, session: Session) -> None:
         self.sessions[session.id] = session
-        self._changes.save(session)
+        self._used(session)
         if len(self.sessions) > MAX_SESSIONS:
             kept = {session.id, self.confirmed, self._confirmation.newest_opened}
             others = [s for s in self.sessions.values() if s.id not in kept]
-            self._drop(min(others, key=lambda s: s.used_at).id)
+            self._drop(min(others, key=lambda s: s.last_use).id)
+
+    def _used(self, session: Session) -> None:
+        self._uses += 1
+        session.last_use = self._uses
+        self._changes.save(session)
 
     def _drop(self, session_id: str) -> None:
         del self.sessions[session_id]

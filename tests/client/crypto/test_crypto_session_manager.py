@@ -229,14 +229,15 @@ class TestCandidates:  # 4.1.3
             assert bob.receives(message).plaintext == f"opening {n}".encode()
         assert len(bob.record.sessions) == 5
 
-    def test_32_are_kept_the_longest_unused_goes(self, alice: Side, bob: Side) -> None:
+    @pytest.mark.parametrize("passes", [SECOND, -SECOND], ids=["ahead", "set back"])
+    def test_32_are_kept_the_longest_unused_goes(self, alice: Side, bob: Side, passes: int) -> None:
         first = bob.receives(alice.opens(bob)).session_id
         for _ in range(MAX_SESSIONS - 1):
-            bob.now += SECOND
+            bob.now += passes
             bob.receives(alice.opens(bob))
         assert first in bob.record.sessions
         bob.record.take_changes()
-        bob.now += SECOND
+        bob.now += passes
         newest = bob.receives(alice.opens(bob)).session_id
         assert len(bob.record.sessions) == MAX_SESSIONS
         changes = bob.record.take_changes()
