@@ -71,6 +71,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         """What was answered by more than one message."""
         return [number for number, ids in self.replies.items() if len(ids) > 1]
 
+    def broken(self) -> list[str]:
+        """What shows that nothing gets through any more."""
+        return [] if self.tally is not None else ["asked in vain how things are"]
+
     def unanswered(self) -> list[int]:
         """What was handled, and its answer never read."""
         return sorted(set(self.handled) - {n for n, ids in self.replies.items() if ids})
@@ -135,9 +139,9 @@ def judge(witnesses: Sequence[Evidence]) -> tuple[dict[str, int], dict[str, dict
         "answered twice": {w.peer: w.answered_twice() for w in witnesses},
         "unanswered": {w.peer: w.unanswered() for w in witnesses if not w.is_browser},
         "out of order": {w.peer: w.out_of_order() for w in witnesses},
+        "conversations broken": {w.peer: w.broken() for w in witnesses},
     }
     faults = {fault: sum(map(len, peers.values())) for fault, peers in found.items()}
-    faults["conversations broken"] = sum(w.tally is None for w in witnesses)
     tally = newest(witnesses)
     faults["counter off by"] = abs(tally.total - sum(len(w.handled) for w in witnesses))
     faults["dialogs left open"] = tally.open
