@@ -19,6 +19,7 @@ from chatbot.client.storage.peer_storage import PeerStorage, StoredPeer
 from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame
 
 from .content import encode_plaintext
+from .echoes import Echoes
 from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
 
 TRUST: Final = 60_000
@@ -118,6 +119,7 @@ class Conversation:
         peers: PeerStorage,
         behind: Behind,
         *,
+        echoes: Echoes,
         use_one_time_prekeys: bool = False,
     ) -> None:
         self._peers = peers
@@ -125,7 +127,9 @@ class Conversation:
         self.peer_id = stored.record.peer_id
         self.record = stored.record
         self.identity_state = stored.identity_state
-        self.queue = SendQueue(stored.record, use_one_time_prekeys=use_one_time_prekeys)
+        self.queue = SendQueue(
+            stored.record, echoes=echoes, use_one_time_prekeys=use_one_time_prekeys
+        )
         self.hold(stored.pending_identity)
         self.deciding = asyncio.Lock()
         self.inbound: deque[MessageFrame] = deque()
@@ -184,6 +188,7 @@ class Conversations:
         peers: PeerStorage,
         outbox: OutboxStorage,
         *,
+        echoes: Echoes,
         clock: Callable[[], int],
         use_one_time_prekeys: bool = False,
     ) -> None:
@@ -191,6 +196,7 @@ class Conversations:
         self._peers = peers
         self._outbox = outbox
         self._clock = clock
+        self._echoes = echoes
         self._use_one_time_prekeys = use_one_time_prekeys
         self.behind = Behind()
         self._open: OrderedDict[str, Conversation] = OrderedDict()
@@ -274,7 +280,11 @@ class Conversations:
         select = self._outbox.select("direct", peer_id, _UNSETTLED)
         stored, entries = await self._database.write(lambda c: (load(c), select(c)))
         conversation = Conversation(
-            stored, self._peers, self.behind, use_one_time_prekeys=self._use_one_time_prekeys
+            stored,
+            self._peers,
+            self.behind,
+            echoes=self._echoes,
+            use_one_time_prekeys=self._use_one_time_prekeys,
         )
         for entry in entries:
             self._take_up(conversation, entry)

@@ -30,8 +30,8 @@ from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import IMAGE_PLACEHOLDER, GroupHistoryRow, GroupMessageFrame, GroupSendFrame
 
 from .content import shown_image
+from .echoes import ECHO_TIMEOUT, Echoes
 from .ports import Link, Observer, Refusable
-from .send_queue import ECHO_TIMEOUT
 
 MAX_HELD: Final = 10_000
 """Live frames that wait behind the groups' histories; the rest is left to these."""
@@ -72,6 +72,7 @@ class GroupMessages:
         rest: RestClient,
         link: Link,
         observer: Observer,
+        echoes: Echoes,
         clock: Callable[[], int],
         on_behind: Callable[[str], None],
     ) -> None:
@@ -82,6 +83,7 @@ class GroupMessages:
         self._rest = rest
         self._link = link
         self._observer = observer
+        self._echoes = echoes
         self._clock = clock
         self._on_behind = on_behind
         self._outbound: dict[str, _Outbound] = {}
@@ -284,11 +286,19 @@ class GroupMessages:
                 outbound.sent_at = None
                 waiter.set_exception(error)
             return
-        outbound.timer = asyncio.get_running_loop().call_later(
-            ECHO_TIMEOUT / 1000, lambda: self._tasks.spawn(self._overdue(group_id))
+        self._look_later(group_id, ECHO_TIMEOUT)
+
+    def _look_later(self, group_id: str, delay: int) -> None:
+        """Look for the broadcast of what is in flight, in so many ms."""
+        self._outbound[group_id].timer = asyncio.get_running_loop().call_later(
+            delay / 1000, lambda: self._tasks.spawn(self._overdue(group_id))
         )
 
     async def _overdue(self, group_id: str) -> None:
+        now, sent_at = self._clock(), self._outbound[group_id].sent_at
+        if sent_at is not None and (due_at := self._echoes.due_at(sent_at, now)) > now:
+            self._look_later(group_id, due_at - now)
+            return
         await self._look_up(group_id)
         self._pump(group_id)
 
@@ -300,6 +310,7 @@ class GroupMessages:
             return
         message = outbound.queue[0]
         if frame.id == message.id or _same(message, frame.content, frame.image_data):
+            self._echoes.came(self._clock(), outbound.sent_at)
             self._settled(outbound, frame.id, frame.timestamp)
             self._pump(frame.group_id)
 
@@ -343,9 +354,7 @@ class GroupMessages:
             return
         except WhatsAppClientError as error:
             logger.warning("the history of group %s cannot be read: %s", group_id, error)
-            outbound.timer = asyncio.get_running_loop().call_later(
-                ECHO_TIMEOUT / 1000, lambda: self._tasks.spawn(self._overdue(group_id))
-            )
+            self._look_later(group_id, ECHO_TIMEOUT)
             return
         candidates = [
             row

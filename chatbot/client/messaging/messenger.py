@@ -34,6 +34,7 @@ from chatbot.client.transport.rest_client import RestClient
 from .catching_up import SWEEP_AFTER, CatchUp
 from .composing import Composer
 from .conversation import Conversation, Conversations
+from .echoes import Echoes
 from .group_messages import GroupMessages
 from .identities import ASK_TIMEOUT, Identities, IdentityPolicy
 from .message_ids import MessageIds
@@ -121,10 +122,12 @@ class Messenger:
         self.presence = Presence(observer.presence)
         self._typing = TypingTimers(self._typing_ended)
         self._own_typing = OwnTyping(link)
+        echoes = Echoes()
         self.conversations = Conversations(
             database,
             self.peers,
             self.outbox,
+            echoes=echoes,
             clock=clock,
             use_one_time_prekeys=options.use_one_time_prekeys,
         )
@@ -176,6 +179,7 @@ class Messenger:
             rest=rest,
             link=link,
             observer=observer,
+            echoes=echoes,
             clock=clock,
             on_behind=self._group_behind,
         )
@@ -367,7 +371,6 @@ class Messenger:
         if now - conversation.noticed_at < NOTICE_INTERVAL:
             return
         conversation.noticed_at = now
-        conversation.queue.drop_bundle()
         if self.options.heal_notice is None:
             return
         notice = self.compose.text(conversation.peer_id, self.options.heal_notice)

@@ -19,8 +19,7 @@ from chatbot.client.crypto.session_manager import PeerRecord
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.wire import MessageType
 
-ECHO_TIMEOUT: Final = 5_000
-"""After that a missing echo is looked up in the history (4.2.7)."""
+from .echoes import ECHO_TIMEOUT, Echoes
 
 RESEND_WINDOW: Final = 30_000
 """What went bare within that time is sent once more when the peer starts afresh (4.2.3)."""
@@ -62,7 +61,6 @@ class InFlight:
     sent_at: int
     carries_x3dh: bool
     ambiguous: bool = False
-    looking_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +95,30 @@ Action = FetchBundle | LookUp | Transmit
 class SendQueue:
     """The messages to one peer, in order.
 
+    Args:
+        echoes: what is known of the echoes of all conversations.
+
     Attributes:
         held: while True nothing is sent, because the peer's identity awaits a decision.
         bundle: the peer's bundle where a fresh one is cached.
     """
 
-    def __init__(self, record: PeerRecord, *, use_one_time_prekeys: bool = False) -> None:
+    def __init__(
+        self,
+        record: PeerRecord,
+        *,
+        echoes: Echoes | None = None,
+        use_one_time_prekeys: bool = False,
+    ) -> None:
         self._record = record
+        self._echoes = echoes or Echoes()
         self._use_one_time_prekeys = use_one_time_prekeys
         self._queue: deque[Outgoing] = deque()
         self._queued: set[str] = set()
         self._in_flight: dict[str, InFlight] = {}
         self._chains: Counter[bytes | None] = Counter()
         self._look_up_at: int | None = None
+        self._looked_up: set[str] = set()
         self._recent: deque[InFlight] = deque()
         self._fetching = False
         self._outdated = False
@@ -175,18 +184,19 @@ class SendQueue:
 
     def wake_at(self) -> int | None:
         """When (ms) to call `next_action` again though nothing has happened."""
-        return self._look_up_at
+        return None if self._looked_up else self._look_up_at
 
     def _overdue(self, now: int) -> tuple[str, ...]:
-        if self._look_up_at is None or now < self._look_up_at:
+        """What to look up now; one reading of the history at a time."""
+        if self._looked_up or self._look_up_at is None or now < self._look_up_at:
             return ()
-        waiting = [flight for flight in self._in_flight.values() if not flight.looking_up]
-        overdue = [f for f in waiting if f.ambiguous or now - f.sent_at >= ECHO_TIMEOUT]
-        for flight in overdue:
-            flight.looking_up = True
-        later = (f.sent_at + ECHO_TIMEOUT for f in waiting if not f.looking_up)
-        self._look_up_at = next(later, None)
-        return tuple(flight.outgoing.id for flight in overdue)
+        due = {
+            message_id: 0 if flight.ambiguous else self._echoes.due_at(flight.sent_at, now)
+            for message_id, flight in self._in_flight.items()
+        }
+        self._looked_up.update(message_id for message_id, at in due.items() if at <= now)
+        self._look_up_at = min((at for at in due.values() if at > now), default=None)
+        return tuple(message_id for message_id in due if message_id in self._looked_up)
 
     def _chain_is_free(self, chain: bytes | None) -> bool:
         """4.2.6: a late message of an old chain destroys the browser's session."""
@@ -247,6 +257,7 @@ class SendQueue:
 
     def _land(self, message_id: str) -> InFlight | None:
         flight = self._in_flight.pop(message_id, None)
+        self._looked_up.discard(message_id)
         if flight is not None and flight.chain is not None:
             self._chains[flight.chain] -= 1
             if not self._chains[flight.chain]:
@@ -264,7 +275,13 @@ class SendQueue:
     # ------------------------------------------------------------ what has happened
 
     def echoed(self, message_id: str, now: int, *, delivered: bool) -> InFlight | None:
-        """The backend has the message; returns what was in flight, if it was ours to wait for."""
+        """An echo has come; returns what was in flight, if it was ours to wait for."""
+        flight = self.found(message_id, now, delivered=delivered)
+        self._echoes.came(now, 0 if flight is None else flight.sent_at)
+        return flight
+
+    def found(self, message_id: str, now: int, *, delivered: bool) -> InFlight | None:
+        """The history has the message: that is as good as its echo, though no sign of life."""
         flight = self._land(message_id)
         self._record.x3dh_settled(message_id, now, delivered=delivered)
         return flight
@@ -284,8 +301,8 @@ class SendQueue:
     def look_up_failed(self, message_ids: Iterable[str], now: int) -> None:
         """The history could not be read: ask again after another timeout."""
         for message_id in message_ids:
+            self._looked_up.discard(message_id)
             if flight := self._in_flight.get(message_id):
-                flight.looking_up = False
                 flight.sent_at = now
         if self._in_flight and self._look_up_at is None:
             self._look_up_at = now + ECHO_TIMEOUT
@@ -333,9 +350,12 @@ class SendQueue:
 
         Whatever went bare in another session lately is sent once more, with an `x3dh`. The backend
         may have given us a one-time prekey that the peer no longer holds, and may do so again: from
-        now on we do without.
+        now on we do without. What cannot be decrypted may be for keys that the peer has of us, or
+        we of it, by mistake: the bundle is not used again.
         """
         self._use_one_time_prekeys = False
+        if session_id is None:
+            self.drop_bundle()
         self._expire_recent(now)
         again = [flight for flight in self._recent if flight.session_id != session_id]
         self._recent = deque(flight for flight in self._recent if flight.session_id == session_id)
@@ -354,7 +374,7 @@ class SendQueue:
         self._fetching = False
 
     def drop_bundle(self) -> None:
-        """The peer may have new keys: an `online` frame named it."""
+        """The peer may have new keys."""
         self.bundle = None
         self._outdated = self._fetching
 

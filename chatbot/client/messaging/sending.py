@@ -28,9 +28,10 @@ from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import MessageFrame, SendFrame
 
 from .conversation import Conversation, Conversations, outgoing_of
+from .echoes import ECHO_TIMEOUT
 from .identities import Identities, held_back
 from .ports import Link, Observer, Refusable
-from .send_queue import ECHO_TIMEOUT, RESEND_WINDOW, FetchBundle, LookUp, Transmit
+from .send_queue import RESEND_WINDOW, FetchBundle, InFlight, LookUp, Transmit
 
 T = TypeVar("T")
 
@@ -327,14 +328,17 @@ class Sender:
         """The backend returned one of our own messages with its status."""
         conversation = self._conversations.cached(frame.to)
         if conversation is not None:
-            self._settle(conversation, frame.id, frame.status)
+            delivered = frame.status != "sent"
+            flight = conversation.queue.echoed(frame.id, self._clock(), delivered=delivered)
+            self._settle(conversation, flight, delivered=delivered)
 
-    def _settle(self, conversation: Conversation, message_id: str, status: str) -> None:
-        now, delivered = self._clock(), status != "sent"
-        flight = conversation.queue.echoed(message_id, now, delivered=delivered)
+    def _settle(
+        self, conversation: Conversation, flight: InFlight | None, *, delivered: bool
+    ) -> None:
         if flight is None:
             return  # nobody waits for it: it was settled before, or is not ours at all
-        self._record_status(conversation, message_id, "delivered" if delivered else "sent", now)
+        status: MessageStatus = "delivered" if delivered else "sent"
+        self._record_status(conversation, flight.outgoing.id, status, self._clock())
         if not delivered:
             self._offline.add(conversation.peer_id)
             if conversation.online_at > flight.sent_at:
@@ -385,7 +389,9 @@ class Sender:
             conversation.queue.look_up_failed(ids, self._clock())
         else:
             for message_id, status in found.items():
-                self._settle(conversation, message_id, status)
+                delivered = status != "sent"
+                flight = conversation.queue.found(message_id, self._clock(), delivered=delivered)
+                self._settle(conversation, flight, delivered=delivered)
             conversation.queue.missing((i for i in ids if i not in found), self._clock())
         self.pump(conversation)
 

@@ -301,3 +301,36 @@ class TestMissingEchoes:
         answered.now += 5 * SECOND
 
         assert answered.act() == LookUp(("1",))
+
+    def test_what_is_late_behind_a_burst_is_waited_for(self, answered: Party) -> None:
+        answered.send("1")
+        answered.send("2")
+        answered.now += 5 * SECOND
+        assert answered.echo("1") is None
+        answered.now += 5 * SECOND - 1
+        assert answered.act() is None
+        answered.now += 1
+
+        assert answered.act() == LookUp(("2",))
+
+    def test_what_others_overtook_is_not(self, answered: Party) -> None:
+        answered.send("lost")
+        actions: list[Action | None] = []
+        for second in range(10):
+            answered.now += SECOND
+            actions += answered.post(f"at {second}"), answered.echo(f"at {second}")
+
+        assert LookUp(("lost",)) in actions
+
+    def test_one_reading_of_the_history_at_a_time(self, answered: Party) -> None:
+        answered.send("1")
+        answered.now += SECOND
+        answered.send("2")
+        answered.now += 4 * SECOND
+        assert answered.act() == LookUp(("1",))
+        answered.now += SECOND
+        assert answered.act() is None
+        assert answered.queue.wake_at() is None
+        answered.queue.found("1", answered.now, delivered=True)
+
+        assert answered.act() == LookUp(("2",))
