@@ -16,7 +16,7 @@ from msgspec import Struct
 from chatbot.client.exceptions import DecryptionError, ValidationError
 from chatbot.wire import KeyId, Timestamp
 
-from .identity import fingerprint
+from .identity import fingerprint, normalize_fingerprint
 from .kdf import HASH_BYTES, hkdf
 from .keys import KEY_BYTES, KeyPair, check_public_key
 from .message import Counter
@@ -94,7 +94,8 @@ def import_session(text: str, *, peer_id: str, now: int) -> Session:
     if record.peer_id != peer_id:
         raise ValidationError("the session export is of a session with somebody else")
     identity_key = _public_key(record.remote_identity_key, "remoteIdentityKey")
-    if record.remote_fingerprint and record.remote_fingerprint != fingerprint(identity_key):
+    shown = record.remote_fingerprint
+    if shown and normalize_fingerprint(shown) != fingerprint(identity_key):
         raise ValidationError("the session export's fingerprint is not that of its identity key")
     state, skipped = _read_ratchet(record)
     head = SessionHead(

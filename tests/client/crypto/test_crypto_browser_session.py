@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot.client.crypto.browser_session import export_session, import_session
-from chatbot.client.crypto.identity import fingerprint
+from chatbot.client.crypto.identity import fingerprint, format_fingerprint
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.keys import generate_key_pair
 from chatbot.client.crypto.session import MAX_SKIPPED_KEYS, Session
@@ -198,6 +198,12 @@ def test_a_session_that_the_browser_did_not_open_has_no_fingerprint() -> None:
     assert not session.opened_by_us
     assert fingerprint(session.remote_identity_key) == fingerprint(record["remoteIdentityKey"])
     assert session.ephemeral_key == bytes(32)
+
+
+@pytest.mark.parametrize("write", [str.lower, format_fingerprint])
+def test_a_fingerprint_in_any_spacing_and_case(write: Callable[[str], str]) -> None:
+    shown = write(str(ANSWERED["remoteFingerprint"]))
+    assert read(stringified(ANSWERED | {"remoteFingerprint": shown})).opened_by_us
 
 
 def test_an_opener_that_has_sent_nothing_yet() -> None:
