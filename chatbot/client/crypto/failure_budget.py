@@ -28,10 +28,18 @@ class FailureBudget:
         self._dh_operations += dh_operations
         self._chain_steps += chain_steps
 
-    def exhausted(self, now: int) -> bool:
-        """Whether frames with unknown keys have to wait until the minute is over."""
+    def exhausted(self, now: int, *, again: bool = False) -> bool:
+        """Whether frames with unknown keys have to wait until the minute is over.
+
+        Args:
+            again: asked for one that has failed before. Those have half of everything, so that
+                however many they are, others have their turn.
+        """
         self._renew(now)
-        return self._dh_operations >= DH_OPERATIONS or self._chain_steps >= CHAIN_STEPS
+        share = 2 if again else 1
+        return (
+            self._dh_operations * share >= DH_OPERATIONS or self._chain_steps * share >= CHAIN_STEPS
+        )
 
     def _renew(self, now: int) -> None:
         if not 0 <= now - self._since < MINUTE:

@@ -63,6 +63,23 @@ class GapError(DecryptionError):
     """It is genuine, and messages before it have not come, or may not have: read those first."""
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """On what terms a message is accepted.
+
+    Attributes:
+        gaps: whether messages before it in its session may be missing (PROTOCOL.md 4.3).
+        openings: whether it may open a session, which never shows that none are.
+        again: whether it has failed before, and has to leave some of the budget to others.
+    """
+
+    gaps: bool = True
+    openings: bool = True
+    again: bool = False
+
+
+ANY_TERMS: Final = Terms()
+
+
 class Received(Struct, frozen=True, kw_only=True):
     """A decrypted message.
 
@@ -133,21 +150,16 @@ class PeerRecord:
         message: EncryptedMessage,
         key_ring: KeyRing,
         now: int,
+        terms: Terms = ANY_TERMS,
         *,
-        gaps: bool = True,
-        openings: bool = True,
         random: Callable[[int], bytes] = os.urandom,
     ) -> Received:
         """Decrypt a message in the session it belongs to.
 
         A failure changes nothing but the failure budget.
 
-        Args:
-            gaps: whether messages before it in its session may be missing (PROTOCOL.md 4.3).
-            openings: whether it may open a session, which never shows that none are.
-
         Raises:
-            GapError: they may be missing, and must not.
+            GapError: messages before it may be missing, and must not.
             IdentityUnknownError: genuine under an identity that has to be accepted first.
             BudgetExhaustedError: not tried; try again when the minute is over.
             DecryptionError: it cannot be decrypted; `reason` says why.
@@ -155,12 +167,12 @@ class PeerRecord:
         if message.x3dh is not None:
             known = self._ephemerals.get(message.x3dh.sender_ephemeral_key)
             if known is None:
-                return self._receive_opening(message, message.x3dh, key_ring, now, openings, random)
+                return self._receive_opening(message, message.x3dh, key_ring, now, terms, random)
             if known[0] not in self.sessions:
                 raise DecryptionError(
                     "this x3dh was accepted before, and its session is gone", reason="replay"
                 )
-        return self._receive_in_candidates(message, now, gaps, random)
+        return self._receive_in_candidates(message, now, terms, random)
 
     def charge_rejected_identity(self, now: int) -> None:
         """A message under an identity that the peer does not publish: making it cost nothing."""
@@ -172,10 +184,10 @@ class PeerRecord:
         header: X3DHHeader,
         key_ring: KeyRing,
         now: int,
-        allowed: bool,
+        terms: Terms,
         random: Callable[[int], bytes],
     ) -> Received:
-        if self._budget.exhausted(now):
+        if self._budget.exhausted(now, again=terms.again):
             raise BudgetExhaustedError("too many undecryptable messages from this sender")
         try:
             shared_secret = x3dh.respond(key_ring, header)
@@ -187,7 +199,7 @@ class PeerRecord:
             )
             raise
         self._require_pinned(header.sender_identity_key)
-        if not allowed:
+        if not terms.openings:
             raise GapError("what was before this session is not known", reason="gap")
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)
@@ -203,10 +215,10 @@ class PeerRecord:
         )
 
     def _receive_in_candidates(
-        self, message: EncryptedMessage, now: int, gaps: bool, random: Callable[[int], bytes]
+        self, message: EncryptedMessage, now: int, terms: Terms, random: Callable[[int], bytes]
     ) -> Received:
-        session, decryption = self._try_candidates(message, now, random)
-        if decryption.added and not gaps:
+        session, decryption = self._try_candidates(message, now, terms, random)
+        if decryption.added and not terms.gaps:
             raise GapError("messages before this one have not come", reason="gap")
         if session.remote_identity_key == self.identity_key:
             self._confirmation.decrypted_in(session.id)
@@ -220,7 +232,7 @@ class PeerRecord:
         )
 
     def _try_candidates(
-        self, message: EncryptedMessage, now: int, random: Callable[[int], bytes]
+        self, message: EncryptedMessage, now: int, terms: Terms, random: Callable[[int], bytes]
     ) -> tuple[Session, Decryption]:
         """Decrypt in the session that knows the ratchet key, or else in the cheapest that can."""
         header = message.header
@@ -232,7 +244,7 @@ class PeerRecord:
                     self._budget.charge(now, chain_steps=session.chain_steps(header))
                     raise
         for session in self._strangers(header):
-            if self._budget.exhausted(now):
+            if self._budget.exhausted(now, again=terms.again):
                 raise BudgetExhaustedError("too many undecryptable messages from this sender")
             try:
                 return session, session.decrypt(message, random=random)

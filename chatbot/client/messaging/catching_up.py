@@ -18,6 +18,7 @@ from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.message import is_encrypted
 from chatbot.client.exceptions import StorageError, WhatsAppClientError
 from chatbot.client.storage.database import Database
+from chatbot.client.storage.message_storage import DELIVERED, REPORTED
 from chatbot.client.storage.watermark_storage import SWEEP, WatermarkStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import GroupHistoryRow, HistoryRow, MessageFrame
@@ -423,11 +424,13 @@ class CatchUp:
             row for row in rows if row.from_user == conversation.peer_id and row.to_user == self._me
         ]
         keys = [(row.id, is_encrypted(row.content, row.encrypted)) for row in theirs]
-        known = await self._watermarks.delivered(conversation.peer_id, keys)
+        seen = await self._watermarks.seen(conversation.peer_id, keys)
         complete = True
         for row, key in zip(theirs, keys, strict=True):
-            if key not in known:
-                complete &= await self._receiver.receive(conversation, _frame(row), live=False)
+            if (state := seen.get(key)) != DELIVERED:
+                complete &= await self._receiver.receive(
+                    conversation, _frame(row), live=False, again=state == REPORTED
+                )
         return complete
 
     async def _look_for_rollback(self, rows: Sequence[HistoryRow]) -> None:

@@ -23,6 +23,7 @@ from chatbot.client.crypto.session_manager import (
     GapError,
     IdentityUnknownError,
     Received,
+    Terms,
 )
 from chatbot.client.exceptions import (
     ConnectionError,
@@ -146,20 +147,30 @@ class Receiver:
         while conversation.inbound and not (conversation.behind or conversation.stuck):
             if conversation.exclusive.locked():
                 return
-            if self._receive(conversation, conversation.inbound[0]):
+            try:
+                self._decrypt_and_store(conversation, conversation.inbound[0])
+            except GapError:
+                self._on_gap(conversation.peer_id)
+                return
+            except DecryptionError as error:
+                conversation.stuck = True
+                self._tasks.spawn(self._receive_slowly(conversation, error))
+            else:
                 self._take_front(conversation)
                 conversation.cleared = max(0, conversation.cleared - 1)
-            elif not conversation.behind:
-                conversation.stuck = True
-                self._tasks.spawn(self._receive_slowly(conversation))
 
-    async def _receive_slowly(self, conversation: Conversation) -> None:
+    async def _receive_slowly(self, conversation: Conversation, error: DecryptionError) -> None:
         """Handle the frame in front, which needs the backend or the storage; then go on."""
+        undisturbed = not conversation.exclusive.locked()  # so that the error still stands
         try:
             async with conversation.exclusive:
                 if not conversation.inbound:
                     return  # forgotten meanwhile
-                handled = await self.receive(conversation, self._take_front(conversation))
+                frame = self._take_front(conversation)
+                if undisturbed:
+                    handled = await self._cope(conversation, frame, error)
+                else:
+                    handled = await self.receive(conversation, frame)
                 conversation.cleared = max(0, conversation.cleared - 1)
                 if not handled and conversation.pending_identity is None:
                     self._on_behind(conversation.peer_id)
@@ -170,7 +181,12 @@ class Receiver:
     # ------------------------------------------------------------ one frame
 
     async def receive(
-        self, conversation: Conversation, frame: MessageFrame, *, live: bool = True
+        self,
+        conversation: Conversation,
+        frame: MessageFrame,
+        *,
+        live: bool = True,
+        again: bool = False,
     ) -> bool:
         """Handle one frame, whatever it takes. Never raises for what the frame holds.
 
@@ -178,6 +194,7 @@ class Receiver:
             conversation: the sender's; its `exclusive` is held.
             frame: what came.
             live: whether it came now, and not out of a history that may be read again and again.
+            again: whether it was reported as undecryptable before.
 
         Returns:
             False if it is left to its history, to be handled later.
@@ -188,31 +205,46 @@ class Receiver:
         if conversation.retired:
             return False
         try:
-            self._decrypt_and_store(conversation, frame, live=live)
-        except IdentityUnknownError as error:
-            return await self._receive_from_stranger(conversation, frame, error, live=live)
-        except GapError:
-            self._put_back(conversation, frame)
+            self._decrypt_and_store(conversation, frame, live=live, again=again)
         except BudgetExhaustedError:
-            return False
+            return again  # nothing is owed to one that was reported
         except DecryptionError as error:
-            await self._report(conversation, frame, error, live=live)
+            return await self._cope(conversation, frame, error, live=live)
         return True
 
-    def _receive(self, conversation: Conversation, frame: MessageFrame) -> bool:
-        """Handle a frame that needs no waiting; False if it does, with nothing changed."""
-        try:
-            self._decrypt_and_store(conversation, frame, live=True)
-        except GapError:
-            self._on_gap(conversation.peer_id)
-            return False
-        except DecryptionError:
-            return False
+    async def _cope(
+        self,
+        conversation: Conversation,
+        frame: MessageFrame,
+        error: DecryptionError,
+        *,
+        live: bool = True,
+    ) -> bool:
+        """Do what follows from a frame that was not decrypted; as `receive` from there on."""
+        match error:
+            case IdentityUnknownError():
+                return await self._receive_from_stranger(conversation, frame, error, live=live)
+            case GapError():
+                self._put_back(conversation, frame)
+            case BudgetExhaustedError():
+                return False
+            case _:
+                await self._report(conversation, frame, error, live=live)
         return True
 
     def _decrypt_and_store(
-        self, conversation: Conversation, frame: MessageFrame, *, live: bool
+        self,
+        conversation: Conversation,
+        frame: MessageFrame,
+        *,
+        live: bool = True,
+        again: bool = False,
     ) -> None:
+        """Handle one frame that needs no waiting.
+
+        Raises:
+            DecryptionError: it does, or is undecryptable; nothing but the budget has changed.
+        """
         if not is_encrypted(frame.content, frame.encrypted):
             self._store(conversation, self._plain_message(frame), None)
             return
@@ -222,8 +254,7 @@ class Receiver:
             decode_content(frame.content),
             self._key_ring,
             now,
-            gaps=looked,
-            openings=looked or conversation.read_lately(now),
+            Terms(gaps=looked, openings=looked or conversation.read_lately(now), again=again),
         )
         try:
             message = self._decrypted_message(frame, received)

@@ -8,7 +8,7 @@ from typing import Final
 
 from .batch import Unit
 from .database import Database
-from .message_storage import DELIVERED, ConversationKind
+from .message_storage import ConversationKind
 
 SWEEP: Final = "*"
 """The watermark of the sweep over all users."""
@@ -63,25 +63,25 @@ class WatermarkStorage:
 
         return await self._database.read(query)
 
-    async def delivered(
+    async def seen(
         self, sender: str, ids: Collection[tuple[str, bool]]
-    ) -> set[tuple[str, bool]]:
-        """Which of these messages (id, encrypted) of a sender have been handed on.
+    ) -> dict[tuple[str, bool], int]:
+        """What became of these messages (id, encrypted) of a sender: `DELIVERED` or `REPORTED`.
 
-        Asked behind everything that is on its way to the disk, which is also what keeps whoever
-        asks from getting far ahead of it.
+        Those that are new are left out. Asked behind everything that is on its way to the disk,
+        which is also what keeps whoever asks from getting far ahead of it.
         """
 
-        def query(connection: sqlite3.Connection) -> set[tuple[str, bool]]:
-            return {
-                (message_id, encrypted)
-                for message_id, encrypted in ids
-                if connection.execute(
-                    "SELECT 1 FROM seen WHERE sender = ? AND id = ? AND encrypted = ?"
-                    " AND state = ?",
-                    (sender, message_id, encrypted, DELIVERED),
+        def query(connection: sqlite3.Connection) -> dict[tuple[str, bool], int]:
+            states = {}
+            for message_id, encrypted in ids:
+                row = connection.execute(
+                    "SELECT state FROM seen WHERE sender = ? AND id = ? AND encrypted = ?",
+                    (sender, message_id, encrypted),
                 ).fetchone()
-            }
+                if row is not None:
+                    states[message_id, encrypted] = row[0]
+            return states
 
         return await self._database.write(query)
 

@@ -26,6 +26,7 @@ from chatbot.client.crypto.session_manager import (
     IdentityUnknownError,
     PeerRecord,
     Received,
+    Terms,
 )
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.client.exceptions import DecryptionError, SessionNotFoundError
@@ -180,11 +181,11 @@ class TestSkippedKeys:  # 4.1.2
         bob.record.take_changes()
         before = bob.stored()
         with pytest.raises(GapError):
-            bob.record.receive(early, bob.ring, bob.now, gaps=False)
+            bob.record.receive(early, bob.ring, bob.now, Terms(gaps=False))
         assert bob.stored() == before
         assert bob.record.take_changes() == PeerChanges()
         for message, plaintext in ((late, b"late"), (early, b"early")):
-            received = bob.record.receive(message, bob.ring, bob.now, gaps=False)
+            received = bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False))
             assert received.plaintext == plaintext
 
     def test_one_that_opens_a_session_does_not_show_that_there_is_no_gap(
@@ -193,9 +194,9 @@ class TestSkippedKeys:  # 4.1.2
         message = alice.opens(bob)
         bob.record.accept_identity(alice.ring.identity.public_key)
         with pytest.raises(GapError):
-            bob.record.receive(message, bob.ring, bob.now, openings=False)
+            bob.record.receive(message, bob.ring, bob.now, Terms(openings=False))
         assert not bob.record.sessions
-        assert bob.record.receive(message, bob.ring, bob.now, gaps=False).opened
+        assert bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False)).opened
 
     def test_2000_are_kept_the_oldest_go(self, alice: Side, bob: Side) -> None:
         in_touch(alice, bob)
@@ -275,6 +276,21 @@ class TestCandidates:  # 4.1.3
             bob.receives(alice.opens(bob))
         assert bob.stored() == before
         bob.now += 60 * SECOND
+        assert bob.receives(genuine).plaintext == b"genuine"
+
+    def test_what_failed_before_leaves_half_of_the_budget_to_others(
+        self, alice: Side, bob: Side
+    ) -> None:
+        in_touch(alice, bob)
+        genuine = alice.says("genuine")
+        failed = unknown_key(genuine)
+        for _ in range(32):
+            with pytest.raises(DecryptionError) as caught:
+                bob.record.receive(failed, bob.ring, bob.now, Terms(again=True))
+            assert not isinstance(caught.value, BudgetExhaustedError)
+        for another in (failed, alice.opens(bob)):
+            with pytest.raises(BudgetExhaustedError):
+                bob.record.receive(another, bob.ring, bob.now, Terms(again=True))
         assert bob.receives(genuine).plaintext == b"genuine"
 
     def test_forged_chain_lengths_are_charged(self, alice: Side, bob: Side) -> None:

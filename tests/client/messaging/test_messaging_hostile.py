@@ -8,18 +8,33 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
-from doubles.clients import PASSWORD, Clients, Collected
+from doubles.clients import PASSWORD, Clients, Collected, texts
 from doubles.faulty_backend import FaultyServer
 from doubles.raw_client import raw_backend
 
 from chatbot.client.client import WhatsAppClient
+from chatbot.client.crypto.keys import generate_key_pair
+from chatbot.client.crypto.message import (
+    E2EE_PREFIX,
+    EncryptedMessage,
+    RatchetHeader,
+    X3DHHeader,
+    encode_content,
+)
+from chatbot.client.messaging import catching_up
 from chatbot.client.messaging.messenger import MessagingOptions
+from chatbot.client.models import Message
 from chatbot.client.options import ClientOptions
+from chatbot.client.transport.rest_client import RestClient
+from chatbot.testing.clock import MovableClock
+from chatbot.wire import HistoryRow
 
 FRAMES = (
     "message",
@@ -62,7 +77,7 @@ def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 async def pair(faulty: FaultyServer, clients: Clients) -> tuple[WhatsAppClient, WhatsAppClient]:
     """Alice and Bob, who understand each other, and whose sockets are theirs."""
-    faulty.faults.deaf_second_login = False
+    faulty.faults.deaf_second_login = faulty.faults.unanswered_close = False
     alice, bob = await clients.register("alice"), await clients.register("bob")
     await talk(alice, bob)
     return alice, bob
@@ -153,7 +168,10 @@ async def test_forged_plaintext_under_a_real_id_blocks_nothing(
 async def test_identities_that_change_on_each_fetch(
     faulty: FaultyServer, faulty_clients: Clients
 ) -> None:
-    """They are told of and cost little, and who was known before is understood meanwhile."""
+    """They are told of and cost little, and who was known before is understood meanwhile.
+
+    Once the backend is honest again, so are the two that it came between.
+    """
     alice, bob = await pair(faulty, faulty_clients)
     carol = await faulty_clients.register("carol")
     await talk(carol, alice)
@@ -165,6 +183,80 @@ async def test_identities_that_change_on_each_fetch(
     assert (await broken.next(30))[0] == bob.user_id
     assert 1 <= len(changed.all) <= 10
     await talk(carol, alice)
+    faulty.faults.shifting_identities = False
+    await heal(alice, bob)
+    await talk(alice, bob)
+
+
+async def heal(alice: WhatsAppClient, bob: WhatsAppClient) -> None:
+    """Let each say something until they understand each other, which has to be soon."""
+    outcomes = {client: Outcomes(client) for client in (alice, bob)}
+    async with asyncio.timeout(30):
+        for _ in range(8):
+            understood = []
+            for sender, receiver in ((bob, alice), (alice, bob)):
+                await sender.send_message(receiver.user_id, "can you read this?")
+                understood.append(await outcomes[receiver].get() == "read")
+            if all(understood):
+                return
+    pytest.fail("they do not understand each other")
+
+
+class Outcomes(asyncio.Queue[str]):
+    """What becomes of the messages that come to a client: `read` or `reported`."""
+
+    def __init__(self, client: WhatsAppClient) -> None:
+        super().__init__()
+        client.on_message(self._read)
+        client.on_undecryptable(self._reported)
+
+    async def _read(self, _message: Message) -> None:
+        self.put_nowait("read")
+
+    async def _reported(self, _peer: str, _reason: str) -> None:
+        self.put_nowait("reported")
+
+
+async def test_however_many_forged_messages_a_history_holds_the_genuine_ones_are_found(
+    faulty: FaultyServer, faulty_clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each minute some of them may be tried; those that were leave time for the others."""
+    clock, read = MovableClock(), RestClient.iter_history
+
+    def after_a_minute(rest: RestClient, peer_id: str, **bounds: Any) -> AsyncGenerator[HistoryRow]:
+        clock.advance(60_000)
+        return read(rest, peer_id, **bounds)
+
+    monkeypatch.setattr(RestClient, "iter_history", after_a_minute)
+    monkeypatch.setattr(catching_up, "RETRY_INTERVAL", 0.05)
+    alice, bob = await pair(faulty, faulty_clients)
+    forged = [forged_row(bob.user_id, alice.user_id) for _ in range(24)]
+    await alice.logout()
+    async with raw_backend(faulty.url) as raw:
+        for row in forged:
+            assert (await raw.call("POST", "/api/messages", row)).status == 201
+    await bob.reset_encryption()
+    await bob.send_message("alice", "genuine")
+    alice = faulty_clients.new(clock=clock)
+    heard = Collected(alice.on_message)
+    await alice.login("alice", PASSWORD)
+    await heard.until_content("genuine")
+    assert texts(heard.all) == ["hello", "genuine"]
+
+
+def forged_row(sender: str, receiver: str) -> dict[str, Any]:
+    """What opens a session and does not; anybody can leave it in anybody's name."""
+    opening = X3DHHeader(generate_key_pair().public, generate_key_pair().public, 1)
+    header = RatchetHeader(generate_key_pair().public, 0, 0)
+    content = encode_content(EncryptedMessage(header, os.urandom(64), opening))
+    return {
+        "id": str(uuid.uuid4()),
+        "fromUser": sender,
+        "toUser": receiver,
+        "content": f"{E2EE_PREFIX}{content}",
+        "timestamp": int(time.time() * 1000),
+        "status": "sent",
+    }
 
 
 async def test_stale_one_time_prekeys_are_healed(
