@@ -451,7 +451,7 @@ class OnlineUser(CamelBody):
     """An entry of the list that answers `auth`."""
 
     user_id: str
-    username: str = ""
+    username: str | None = None
     online: bool = True
 
 

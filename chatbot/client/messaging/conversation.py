@@ -79,6 +79,7 @@ class Conversation:
         queue: what is to be sent to it.
         identity_state: `pinned`, or `changed` until somebody trusts the new identity.
         pending_identity: the key (32 bytes) that the peer published, and that waits to be accepted.
+        refuted_identity: the key (32 bytes) that was claimed last and is not the published one.
         deciding: held by whoever decides about the peer's identity.
         inbound: frames that wait behind a catch-up or a check of the peer's identity.
         exclusive: held by whoever handles its frames and has to wait in the middle of it.
@@ -108,6 +109,7 @@ class Conversation:
         "queue",
         "read_at",
         "record",
+        "refuted_identity",
         "retired",
         "stuck",
         "timer",
@@ -131,6 +133,7 @@ class Conversation:
             stored.record, echoes=echoes, use_one_time_prekeys=use_one_time_prekeys
         )
         self.hold(stored.pending_identity)
+        self.refuted_identity: bytes | None = None
         self.deciding = asyncio.Lock()
         self.inbound: deque[MessageFrame] = deque()
         self.exclusive = asyncio.Lock()

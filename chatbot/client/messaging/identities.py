@@ -85,6 +85,8 @@ class Identities:
     async def resolve(self, conversation: Conversation, claimed: bytes) -> bool:
         """Whether a message under this identity key (32 bytes) may be believed.
 
+        Asks once for each: looking costs the peer a one-time prekey.
+
         Raises:
             IdentityError: the key is the published one, but the policy holds it back.
             SessionNotFoundError: the peer has published no keys at all.
@@ -92,8 +94,12 @@ class Identities:
         """
         if claimed == conversation.pending_identity:
             raise held_back(conversation)
+        if claimed == conversation.refuted_identity:
+            return False
         bundle = await self.bundle(conversation)
-        return bundle.identity_key == claimed == conversation.record.identity_key
+        believed = bundle.identity_key == claimed == conversation.record.identity_key
+        conversation.refuted_identity = None if believed else claimed
+        return believed
 
     async def _decide(self, conversation: Conversation, published: bytes) -> bool:
         """Whether the published identity (32 bytes) is to be used. Asks once for each."""

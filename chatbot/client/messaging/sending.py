@@ -420,6 +420,7 @@ class Sender:
         conversation = self._conversations.cached(peer_id)
         if conversation is not None:
             conversation.online_at = self._clock()
+            conversation.refuted_identity = None
             conversation.queue.drop_bundle()
         if peer_id in self._offline:
             self._send_again(peer_id)

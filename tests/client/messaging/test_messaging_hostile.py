@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
+from doubles.browser import Browser
 from doubles.clients import PASSWORD, Clients, Collected, texts
 from doubles.faulty_backend import FaultyServer
 from doubles.raw_client import raw_backend
@@ -163,6 +164,36 @@ async def test_forged_plaintext_under_a_real_id_blocks_nothing(
     assert (genuine.content, genuine.is_encrypted) == ("genuine", True)
     assert forged.id == genuine.id
     await talk(alice, bob)
+
+
+async def test_an_identity_that_nobody_publishes_is_looked_for_once(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    """Each look at Alice's keys costs her a one-time prekey."""
+    alice, bob = await pair(faulty, faulty_clients)
+    heard, broken = Collected(bob.on_message), Collected(bob.on_undecryptable)
+    async with raw_backend(faulty.url) as raw:
+        person, mallory = await raw.register("mallory"), Browser()
+        bundle = await person.get(f"/api/users/{bob.user_id}/prekeys")
+    before = (await alice._account.rest.prekey_status()).one_time_prekey_count
+    for number in range(3):
+        mallory.forget_sessions()
+        content = mallory.encrypt(bob.user_id, "trust me", bundle)
+        row = {
+            "id": f"forged {number}",
+            "fromUser": alice.user_id,
+            "toUser": bob.user_id,
+            "content": content,
+            "timestamp": 0,
+        }
+        faulty.push(bob.user_id, pushed(row))
+        assert await broken.next() == (alice.user_id, "identity")
+    after = (await alice._account.rest.prekey_status()).one_time_prekey_count
+    await alice.send_message("bob", "it was not me")
+    await heard.until_content("it was not me")
+
+    assert before - after <= 2  # the other is for the notice that heals
+    assert "trust me" not in [message.content for message in heard.all]
 
 
 async def test_identities_that_change_on_each_fetch(
