@@ -29,11 +29,12 @@ async def test_what_there_is_no_room_for_is_fetched_when_there_is(
         async for row in whole(rest, peer_id, **bounds):
             yield row
 
-    alice, bob = await clients.register("alice"), await clients.register("bob")
-    await clients.register("carol")
-    heard = Collected(bob.on_message)
     monkeypatch.setattr(receiving, bound, most)
     monkeypatch.setattr(RestClient, "iter_history", held_up)
+    alice = await clients.register("alice")
+    bob = await clients.register("bob")
+    await clients.register("carol")
+    heard = Collected(bob.on_message)
     for text in SAID:
         await alice.send_message("bob", text)
     await asked.wait()
