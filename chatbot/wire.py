@@ -36,6 +36,9 @@ T = TypeVar("T")
 Timestamp: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)]
 """Milliseconds since the epoch."""
 
+Time: TypeAlias = int | str | None
+"""The same in what only people look at; the database also writes digits, and ISO 8601."""
+
 KeyId: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 MessageStatus: TypeAlias = Literal["sent", "delivered", "read"]
 MessageType: TypeAlias = Literal["text", "image"]
@@ -78,11 +81,11 @@ class Account(Body, kw_only=True):
     username: str
     token: str
     avatar: str | None = None
-    last_seen: int | None = field(default=None, name="lastSeen")
+    last_seen: Time = field(default=None, name="lastSeen")
     role: str = "user"
     is_active: bool | int = True
     can_send_images: bool | int = True
-    created_at: int | str | None = None
+    created_at: Time = None
 
 
 class UserEntry(CamelBody):
@@ -91,7 +94,7 @@ class UserEntry(CamelBody):
     id: str
     username: str
     avatar: str | None = None
-    last_seen: int | None = None
+    last_seen: Time = None
 
 
 class AdminUser(Body):
@@ -100,11 +103,11 @@ class AdminUser(Body):
     id: str
     username: str
     avatar: str | None = None
-    last_seen: int | None = field(default=None, name="lastSeen")
+    last_seen: Time = field(default=None, name="lastSeen")
     role: str = "user"
     is_active: bool | int = True
     can_send_images: bool | int = True
-    created_at: int | str | None = None
+    created_at: Time = None
 
 
 class ErrorBody(Body):
@@ -128,7 +131,7 @@ class SignedPrekeyBody(CamelBody):
     key_id: KeyId
     public_key: str
     signature: str
-    created_at: int | str | None = None
+    created_at: Time = None
 
 
 class OneTimePrekeyBody(CamelBody):
@@ -160,7 +163,7 @@ class PrekeyStatus(CamelBody, omit_defaults=False):
     """GET /api/users/prekeys/status."""
 
     signed_prekey_key_id: KeyId | None = None
-    signed_prekey_created_at: int | str | None = None
+    signed_prekey_created_at: Time = None
     one_time_prekey_count: int = 0
 
 
@@ -187,7 +190,7 @@ class Verification(CamelBody):
 
     verified: bool
     fingerprint: str | None = None
-    verified_at: int | str | None = None
+    verified_at: Time = None
     method: str | None = None
 
 
@@ -202,9 +205,9 @@ class HistoryRow(CamelBody, kw_only=True):
     to_user: str
     content: str = ""
     timestamp: Timestamp = 0
-    status: str = "sent"
-    read_at: int | None = None
-    type: str = "text"
+    status: str | None = None
+    read_at: Time = None
+    type: str | None = None
     image_data: str | None = None
     encrypted: bool | int | None = 0
 
@@ -276,8 +279,8 @@ class GroupRow(Body, kw_only=True):
     description: str | None = None
     avatar: str | None = None
     owner_id: str = ""
-    created_at: int | str | None = None
-    updated_at: int | str | None = None
+    created_at: Time = None
+    updated_at: Time = None
     role: str | None = None
     user_role: str | None = field(default=None, name="userRole")
     settings: Any = None
@@ -289,7 +292,7 @@ class GroupMember(Body, kw_only=True):
     group_id: str
     user_id: str
     role: str = "member"
-    joined_at: int | str | None = None
+    joined_at: Time = None
     added_by: str | None = None
     username: str = ""
     avatar: str | None = None
@@ -326,7 +329,7 @@ class Invite(Body):
 
     id: str
     link_code: str
-    expires_at: int | str | None = None
+    expires_at: Time = None
     max_uses: int | None = None
 
 
@@ -484,7 +487,7 @@ class GroupReadFrame(CamelBody, kw_only=True):
     group_id: str
     message_id: str
     user_id: str | None = None
-    read_at: int | None = None
+    read_at: Time = None
 
 
 class GroupTypingFrame(CamelBody, kw_only=True):

@@ -54,3 +54,21 @@ def test_what_a_client_leaves_out_is_read_all_the_same() -> None:
     frame = msgspec.json.decode(b'{"to":"bob","content":"hi"}', type=wire.SendFrame)
 
     assert frame == wire.SendFrame(to="bob", content="hi", message_type="text", encrypted=False)
+
+
+@pytest.mark.parametrize("nothing", [True, False])
+def test_a_row_says_no_more_than_it_must(nothing: bool) -> None:
+    odd = dict.fromkeys(("status", "readAt", "type", "imageData", "encrypted")) if nothing else {}
+    row = {"id": "m", "fromUser": "a", "toUser": "b", "content": "hi", "timestamp": 5, **odd}
+    read = msgspec.convert(row, wire.HistoryRow)
+
+    assert (read.id, read.content, read.timestamp) == ("m", "hi", 5)
+    assert not read.encrypted
+    assert read.image_data is read.type is read.status is None
+
+
+@pytest.mark.parametrize("time", [5, "5", "2026-01-01T00:00:00Z", None])
+def test_times_that_only_people_look_at_lose_no_row(time: object) -> None:
+    user = {"id": "u", "username": "alice", "lastSeen": time}
+
+    assert msgspec.convert(user, wire.UserEntry).last_seen == time

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from chatbot.client import from_wire
 from chatbot.client.exceptions import SessionNotFoundError
 from chatbot.client.models import User
 from chatbot.client.transport.rest_client import RestClient
@@ -61,10 +62,7 @@ class Directory:
         async with self._loading:
             if self._loaded_at >= not_before:
                 return
-            users = [
-                User(id=u.id, username=u.username, avatar=u.avatar, last_seen=u.last_seen)
-                for u in await self._rest.users()
-            ]
+            users = [from_wire.user(row) for row in await self._rest.users()]
             self._by_id = {user.id: user for user in users}
             self._by_name = {user.username: user for user in users}
             self._loaded_at = self._clock()

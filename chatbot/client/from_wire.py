@@ -19,10 +19,11 @@ from chatbot.client.models import (
     Invite,
     ManagedAccount,
     Message,
+    User,
 )
 
 
-def timestamp(value: int | str | None) -> int | None:
+def timestamp(value: wire.Time) -> int | None:
     """A time as ms since the epoch; the backend also writes digits, and ISO 8601 in UTC."""
     if value is None or isinstance(value, int):
         return value
@@ -33,6 +34,16 @@ def timestamp(value: int | str | None) -> int | None:
     except ValueError:
         return None
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def user(row: wire.UserEntry) -> User:
+    """Somebody in the list of all."""
+    return User(
+        id=row.id,
+        username=row.username,
+        avatar=row.avatar,
+        last_seen=timestamp(row.last_seen),
+    )
 
 
 def group(row: wire.GroupRow) -> Group:
@@ -158,6 +169,6 @@ def managed_account(row: wire.AdminUser) -> ManagedAccount:
         is_active=bool(row.is_active),
         can_send_images=bool(row.can_send_images),
         avatar=row.avatar,
-        last_seen=row.last_seen,
+        last_seen=timestamp(row.last_seen),
         created_at=timestamp(row.created_at),
     )

@@ -532,8 +532,8 @@ def _frame(row: HistoryRow) -> MessageFrame:
         to=row.to_user,
         content=row.content,
         timestamp=row.timestamp,
-        status=row.status,
-        type=row.type,
+        status=row.status or "sent",
+        type=row.type or "text",
         encrypted=row.encrypted,
         image_data=row.image_data,
     )

@@ -383,7 +383,7 @@ class Sender:
         try:
             async for row in self._rest.iter_history(conversation.peer_id):
                 if row.id in wanted and row.from_user == self._me:
-                    found[row.id] = row.status
+                    found[row.id] = row.status or "sent"
         except WhatsAppClientError as error:
             logger.warning("the history cannot be read: %s", error)
             conversation.queue.look_up_failed(ids, self._clock())

@@ -251,6 +251,7 @@ MESSAGE_CALLS: Final = [
                 timestamp=NOW,
                 status="read",
                 read_at=NOW,
+                type="text",
                 encrypted=1,
             )
         ],
