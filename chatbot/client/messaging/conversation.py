@@ -299,15 +299,16 @@ class Conversations:
         if entry.state == "queued":
             conversation.queue.submit(outgoing)
             return
+        now = self._clock()
         flight = InFlight(
             outgoing,
             session_id=entry.session_id or "",
             chain=b"",
-            sent_at=entry.sent_at,
+            sent_at=min(entry.sent_at, now),  # not later: that clock was ahead
             carries_x3dh=entry.carries_x3dh,
             ambiguous=entry.state == "sending",
         )
-        if flight.ambiguous or self._clock() - entry.sent_at <= RESEND_WINDOW:
+        if flight.ambiguous or now - flight.sent_at <= RESEND_WINDOW:
             conversation.queue.resume(flight)
 
     def _make_room(self) -> None:

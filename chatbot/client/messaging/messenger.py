@@ -368,7 +368,7 @@ class Messenger:
     def _heal(self, conversation: Conversation) -> None:
         """4.2.9: answer an undecryptable message at once, with an `x3dh` under fresh keys."""
         now = self._clock()
-        if now - conversation.noticed_at < NOTICE_INTERVAL:
+        if 0 <= now - conversation.noticed_at < NOTICE_INTERVAL:
             return
         conversation.noticed_at = now
         if self.options.heal_notice is None:

@@ -123,6 +123,7 @@ class SendQueue:
         self._fetching = False
         self._outdated = False
         self._bundle_at = 0
+        self._now = 0
         self.bundle: PrekeyBundle | None = None
         self.held = False
 
@@ -154,6 +155,7 @@ class SendQueue:
         self, now: int, identity: Identity, *, random: Callable[[int], bytes] = os.urandom
     ) -> Action | None:
         """The one thing to do now, or None until another event."""
+        self._follow(now)
         if overdue := self._overdue(now):
             return LookUp(overdue)
         if not self._queue or self.held or self._record.awaits_x3dh_echo:
@@ -356,6 +358,7 @@ class SendQueue:
         self._use_one_time_prekeys = False
         if session_id is None:
             self.drop_bundle()
+        self._follow(now)
         self._expire_recent(now)
         again = [flight for flight in self._recent if flight.session_id != session_id]
         self._recent = deque(flight for flight in self._recent if flight.session_id == session_id)
@@ -383,6 +386,16 @@ class SendQueue:
             return None
         self._fetching, self._outdated = True, False
         return FetchBundle()
+
+    def _follow(self, now: int) -> None:
+        """What was sent is as long ago as before, though the clock was set back."""
+        back, self._now = self._now - now, now
+        if back <= 0:
+            return
+        for flight in {id(f): f for f in (*self._in_flight.values(), *self._recent)}.values():
+            flight.sent_at -= back
+        if self._look_up_at is not None:
+            self._look_up_at = max(0, self._look_up_at - back)
 
     def _expire_recent(self, now: int) -> None:
         while self._recent and now - self._recent[0].sent_at > RESEND_WINDOW:

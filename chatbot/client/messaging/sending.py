@@ -208,6 +208,8 @@ class Sender:
                     self._transmit(conversation, action)
                 case FetchBundle():
                     self._tasks.spawn(self._fetch_bundle(conversation))
+                case LookUp(ids) if self._link.congested:
+                    conversation.queue.look_up_failed(ids, self._clock())
                 case LookUp(ids):
                     self._tasks.spawn(self._look_up(conversation, ids))
         self._watch(conversation)
@@ -480,7 +482,5 @@ class Sender:
 
     def _purge(self) -> None:
         self._purge_timer = None
-        now = self._clock()
-        self._database.submit(self._outbox.purge(now - RESEND_WINDOW)).add_done_callback(
-            self._tasks.report
-        )
+        purge = self._outbox.purge(self._clock(), RESEND_WINDOW)
+        self._database.submit(purge).add_done_callback(self._tasks.report)

@@ -122,12 +122,13 @@ class OutboxStorage:
         return write
 
     @staticmethod
-    def purge(delivered_before: int) -> Unit[None]:
-        """Drop what was delivered long enough ago (ms)."""
+    def purge(now: int, kept: int) -> Unit[None]:
+        """Drop what was delivered, sent longer ago than is kept (ms), or by a clock ahead of it."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "DELETE FROM outbox WHERE state = 'delivered' AND sent_at < ?", (delivered_before,)
+                "DELETE FROM outbox WHERE state = 'delivered' AND sent_at NOT BETWEEN ? AND ?",
+                (now - kept, now),
             )
 
         return write

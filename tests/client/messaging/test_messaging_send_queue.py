@@ -237,6 +237,18 @@ class TestSendingOnceMore:
 
         assert (answered.act() is not None) is again
 
+    @pytest.mark.parametrize(("later", "again"), [(30 * SECOND, True), (30 * SECOND + 1, False)])
+    def test_for_so_long_though_the_clock_is_set_back(
+        self, answered: Party, later: int, again: bool
+    ) -> None:
+        answered.send("1")
+        answered.echo("1")
+        answered.now -= HOUR
+        answered.act()
+        answered.now += later
+        answered.fails_to_read()
+        assert (answered.queue.waiting() == ("1",)) is again
+
     def test_not_what_carried_an_x3dh(self, alice: Party) -> None:
         alice.send("1")
         alice.echo("1")
@@ -268,6 +280,13 @@ class TestMissingEchoes:
 
         assert answered.act() == LookUp(("1",))
         assert answered.act() is None
+
+    def test_though_the_clock_is_set_back(self, answered: Party) -> None:
+        answered.send("1")
+        answered.now -= HOUR
+        assert answered.act() is None
+        answered.now += 5 * SECOND
+        assert answered.act() == LookUp(("1",))
 
     def test_after_a_disconnect_at_once(self, answered: Party) -> None:
         answered.send("1")
