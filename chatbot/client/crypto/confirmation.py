@@ -70,6 +70,14 @@ class Confirmation:
         if session_id == self.newest_opened:
             self._confirm(session_id)
 
+    def rule_out(self, session_id: str) -> None:
+        """A session has timed out: whatever still comes in it, it is not sent in any more."""
+        if session_id == self.newest_opened:
+            self.newest_opened = None
+            self._changed = True
+        if session_id == self.session_id:
+            self.clear()
+
     def adopt(self, session_id: str, *, answered: bool) -> None:
         """A session led elsewhere goes on here; unanswered, it counts as one that we opened."""
         if answered:

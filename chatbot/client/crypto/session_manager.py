@@ -220,6 +220,8 @@ class PeerRecord:
         session, decryption = self._try_candidates(message, now, terms, random)
         if decryption.added and not terms.gaps:
             raise GapError("messages before this one have not come", reason="gap")
+        if self._is_over(session, now):
+            self._confirmation.rule_out(session.id)
         if session.remote_identity_key == self.identity_key:
             self._confirmation.decrypted_in(session.id)
             self._learn_capabilities(message)
@@ -274,7 +276,11 @@ class PeerRecord:
         session = None if self.confirmed is None else self.sessions.get(self.confirmed)
         if session is None or session.remote_identity_key != self.identity_key:
             return None
-        return session if now - session.used_at < self._session_timeout else None
+        return None if self._is_over(session, now) else session
+
+    def _is_over(self, session: Session, now: int) -> bool:
+        """Whether a session was unused for so long that it is not sent in any more."""
+        return now - session.used_at >= self._session_timeout
 
     def encrypt(
         self, plaintext: bytes, now: int, *, random: Callable[[int], bytes] = os.urandom

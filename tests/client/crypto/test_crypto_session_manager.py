@@ -454,6 +454,14 @@ class TestSendingBare:  # 4.2.1
         alice.now += 1
         assert alice.record.sending_session(alice.now) is None
         assert alice.receives(late).plaintext == b"late"
+        assert alice.record.sending_session(alice.now) is None
+
+    def test_nor_in_one_that_was_answered_after_30_days(self, alice: Side, bob: Side) -> None:
+        bob.receives(alice.opens(bob))
+        alice.now += SESSION_TIMEOUT
+        for _ in range(2):
+            alice.receives(bob.says("late"))
+            assert alice.record.sending_session(alice.now) is None
 
 
 class TestWhatIsConfirmed:  # 4.2.2

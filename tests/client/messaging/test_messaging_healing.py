@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 
@@ -99,20 +100,24 @@ async def test_the_notice_is_a_setting(
     assert all(message.is_encrypted for message in read.all)
 
 
-async def test_a_session_unused_for_thirty_days_is_read_and_not_sent_in(clients: Clients) -> None:
-    """SRS 6.4: both directions, with nothing lost on the way."""
+async def test_a_session_unused_for_thirty_days_is_read_and_not_sent_in(
+    faulty: FaultyServer, faulty_clients: Clients
+) -> None:
+    """SRS 6.4: time passes for Bob; what Alice still writes in the old session changes nothing."""
     clock = MovableClock()
-    alice = await clients.register("alice")
-    bob = await clients.register("bob", clock=clock)
-    heard = Collected(alice.on_message)
-    await bob.receive_message(await alice.send_message("bob", "hello"))
-    await bob.send_message("alice", "hello")
-    await heard.next()
-    old = (await bob._crypto.ensure_session("alice")).session_id
+    alice = await faulty_clients.register("alice")
+    bob = await faulty_clients.register("bob", clock=clock)
+
+    async def opens_session(sender: WhatsAppClient, receiver: WhatsAppClient, text: str) -> bool:
+        sent = await sender.send_message(receiver.user_id, text)
+        assert (await receiver.receive_message(sent)).is_encrypted
+        (frame,) = (f for f in faulty.heard("message") if f["messageId"] == sent.id)
+        return "x3dh" in json.loads(frame["content"])
+
+    assert await opens_session(alice, bob, "hello")
+    assert not await opens_session(bob, alice, "hello")
     clock.advance(29 * DAY)
-    assert (await bob._crypto.ensure_session("alice")).session_id == old
-    clock.advance(2 * DAY)
-    sent = await alice.send_message("bob", "it is me again")
-    assert (await bob.receive_message(sent)).is_encrypted
-    await bob.send_message("alice", "long time no see")
-    assert (await heard.next()).content == "long time no see"
+    assert not await opens_session(bob, alice, "still here")
+    clock.advance(31 * DAY)
+    assert not await opens_session(alice, bob, "it is me again")
+    assert await opens_session(bob, alice, "long time no see")
