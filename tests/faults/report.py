@@ -133,7 +133,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 def judge(witnesses: Sequence[Evidence]) -> tuple[dict[str, int], dict[str, dict[str, Any]]]:
     """Count what must be zero, and say where it is not."""
-    found = {
+    found: dict[str, dict[str, Sequence[object]]] = {
         "lost": {w.peer: w.lost() for w in witnesses},
         "handled twice": {w.peer: w.twice() for w in witnesses},
         "answered twice": {w.peer: w.answered_twice() for w in witnesses},
