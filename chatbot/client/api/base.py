@@ -55,7 +55,10 @@ class Api(ABC):
         account = self._account
         user = await account.directory.resolve(name)
         if user.id == account.user.id:
-            raise ValidationError("a message to oneself cannot be encrypted")
+            raise ValidationError(
+                "a message to oneself cannot be encrypted: name another user, or register a second"
+                " account to write to"
+            )
         return user
 
     def _expires_at(self, message: Message) -> int:
