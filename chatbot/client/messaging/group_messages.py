@@ -296,8 +296,9 @@ class GroupMessages:
 
     async def _overdue(self, group_id: str) -> None:
         now, sent_at = self._clock(), self._outbound[group_id].sent_at
-        if sent_at is not None and (due_at := self._echoes.due_at(sent_at, now)) > now:
-            self._look_later(group_id, due_at - now)
+        due_at = now if sent_at is None else self._echoes.due_at(sent_at, now)
+        if due_at > now or self._link.congested:
+            self._look_later(group_id, max(due_at - now, ECHO_TIMEOUT))
             return
         await self._look_up(group_id)
         self._pump(group_id)

@@ -33,6 +33,10 @@ class Link(Protocol):
     def connected(self) -> bool:
         """Whether frames can be sent now."""
 
+    @property
+    def congested(self) -> bool:
+        """Whether something that was sent has not left this machine yet."""
+
     def send_nowait(self, kind: str, payload: Struct | dict[str, Any]) -> None:
         """Queue a frame.
 

@@ -145,6 +145,16 @@ class Connection(asyncio.Protocol):
         values = self._response.result().headers.get_all(name)
         return values[0] if len(values) == 1 else None
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes have not left this machine."""
+        return self._batched + self._transport.get_write_buffer_size()
+
+    @property
+    def congested(self) -> bool:
+        """Whether something that was sent waits here for the network."""
+        return self._transport.get_write_buffer_size() > 0
+
     def send(self, message: bytes, *, urgent: bool = False) -> None:
         """Send a text message. Messages leave in the order of the calls.
 
@@ -161,8 +171,7 @@ class Connection(asyncio.Protocol):
             raise exceptions.ConnectionError("The connection to the backend has ended")
         if len(message) > self._max_frame:
             raise exceptions.ValidationError(f"A message is larger than {self._max_frame} bytes")
-        unsent = self._batched + self._transport.get_write_buffer_size()
-        if unsent > self._max_frame and not urgent:
+        if self.unsent > self._max_frame and not urgent:
             raise exceptions.ConnectionError("The backend does not keep up: send more slowly")
         self._websocket.send_text(message)
         if not self._batched:

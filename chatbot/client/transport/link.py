@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import ssl
 from collections import Counter
@@ -125,6 +126,11 @@ class Link:
             raise exceptions.ValidationError("A text is not valid Unicode") from error
         self._connection.send(frame)
 
+    @property
+    def congested(self) -> bool:
+        """Whether something that was sent has not left this machine yet."""
+        return self._connection.congested
+
     async def drain(self) -> None:
         """Wait until the backend takes more."""
         await self._connection.drain()
@@ -154,17 +160,17 @@ class Link:
     async def _prove(self) -> None:
         """See a probe come back, or anything else that only a socket that hears receives.
 
-        A probe stands behind all that waits to be sent, which may take the backend longer than
-        any fixed time; but then the echoes of that arrive meanwhile.
+        A probe stands behind all that waits to be sent, which may take longer than any fixed time;
+        but then the echoes of that arrive meanwhile, or at least it gets less.
         """
         asked_at = self._settings.clock()
         self._nonce = secrets.token_hex(16)
         self._heard = asyncio.get_running_loop().create_future()
         probe = wire.StatusFrame(to=self._settings.user_id, message_id=self._nonce, status="sent")
         self._connection.send(wire.encode_frame("status", probe), urgent=True)
-        self._lively = True
-        while self._lively:
-            self._lively = False
+        unsent: float = math.inf
+        while self._lively or self._connection.unsent < unsent:
+            self._lively, unsent = False, self._connection.unsent
             if await self._comes(self._heard, self._settings.probe_timeout):
                 self.heard_at = asked_at
                 return

@@ -131,6 +131,11 @@ class WebSocketClient:
         return self._link is not None
 
     @property
+    def congested(self) -> bool:
+        """Whether something that was sent has not left this machine yet."""
+        return self._link is not None and self._link.congested
+
+    @property
     def silence(self) -> int:
         """How long ago (ms) the backend last proved to deliver to us; 0 before it ever did."""
         latest = self._latest

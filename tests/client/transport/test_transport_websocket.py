@@ -17,6 +17,7 @@ from chatbot import wire
 from chatbot.client import exceptions
 from chatbot.client.models import ConnectionState
 from chatbot.client.transport import link
+from chatbot.client.transport.connection import Connection
 from chatbot.client.transport.tokens import TokenSource
 from chatbot.client.transport.websocket import WebSocketClient
 from chatbot.version import __version__
@@ -382,6 +383,7 @@ async def test_a_backend_that_does_not_read_costs_bounded_memory(double: SocketD
         waiting = asyncio.create_task(client.send("typing", {"n": "last"}))
         await asyncio.sleep(0)
         assert not waiting.done()
+        assert client.congested
         double.socket.transport.resume_reading()
         await waiting
         numbers = [(await double.next("typing"))["n"] for _ in range(accepted + 1)]
@@ -587,6 +589,21 @@ async def test_a_socket_that_hears_other_things_is_not_deaf(double: SocketDouble
             await double.send("message", {})
         assert watched.states == ["connecting", "connected"]
         await watched.reach("connecting", "connected", *AGAIN)
+
+
+async def test_a_socket_whose_frames_still_leave_is_not_deaf(
+    double: SocketDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture takes the uplink longer than a probe may take, and the probe is behind it."""
+    unsent: list[int] = []
+    monkeypatch.setattr(Connection, "unsent", property(lambda _: unsent.pop() if unsent else 0))
+    watched = Watched(double, probe_interval=0.01, probe_timeout=0.02)
+    async with watched as client:
+        await client.connect()
+        double.deaf.add(double.socket)
+        unsent += range(10)
+        await watched.reach("connecting", "connected", *AGAIN)
+    assert not unsent
 
 
 async def test_complaints_alone_do_not_prove_that_a_socket_hears(double: SocketDouble) -> None:
