@@ -51,8 +51,11 @@ class PrivilegedUse:
     """A use of a privileged command, or an attempt, as the audit log keeps it.
 
     Attributes:
+        permission: the command's.
         user: whose, by id.
+        chat: where: a group id or the peer's user id.
         outcome: allow, confirm or deny.
+        reason: why, in a word.
         at: when it was decided (ms).
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -30,9 +31,9 @@ class Operation(Struct, Generic[T], frozen=True, tag_field="operation", forbid_u
     result: ClassVar[Any] = None
     needs_backend: ClassVar[bool] = False
 
+    @abstractmethod
     async def run(self, target: Target) -> T:
         """Do it; raises a WhatsAppClientError where it cannot be done."""
-        raise NotImplementedError
 
 
 class ListParked(Operation[list[Parked]], frozen=True, tag="inbox.list"):
