@@ -264,7 +264,7 @@ class PeerRecord:
             raise IdentityUnknownError(identity_key)
 
     def _learn_capabilities(self, message: EncryptedMessage) -> None:
-        news = frozenset(message.caps) - self.capabilities
+        news = frozenset(message.caps).intersection(CAPABILITIES) - self.capabilities
         if news:
             self.capabilities |= news
             self._changes.identity = True

@@ -425,6 +425,11 @@ class TestIdentity:  # 4.1.6
         bob.record.accept_identity(Identity.generate().public_key)
         assert not bob.record.capabilities
 
+    def test_what_a_peer_makes_up_is_not_kept(self, alice: Side, bob: Side) -> None:
+        in_touch(alice, bob)
+        bob.receives(msgspec.structs.replace(alice.says("x"), caps=("image-1", "flight-9")))
+        assert bob.record.capabilities == frozenset({"image-1"})
+
 
 class TestSendingBare:  # 4.2.1
     def test_not_before_a_session_is_confirmed(self, alice: Side, bob: Side) -> None:
