@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,3 +107,27 @@ async def test_a_browsers_picture(clients: Clients, stranger: Stranger) -> None:
     assert (said.type, said.content, said.is_encrypted) == ("image", "📷 Image", False)
     assert said.image is not None
     assert (said.image.data, said.image.mime, said.image.caption) == (PNG, "image/png", "")
+
+
+async def test_an_encrypted_picture_in_both_directions(
+    clients: Clients, stranger: Stranger
+) -> None:
+    alice = await clients.register("alice")
+    me = alice.user_id
+    heard = Collected(alice.on_message)
+    picture = {"mime": "image/png", "data": b64encode(PNG).decode(), "caption": "look"}
+    content = await stranger.encrypt(me, json.dumps({**picture, "name": "cat.png"}))
+    capable = json.dumps({**json.loads(content), "caps": ["image-1", "else"]})
+    await stranger.send(me, capable, messageType="image", encrypted=True)
+    received: Message = await heard.next()
+    await alice.send_image("stranger", PNG, caption="look")
+    sent = await stranger.socket.next("message")
+    while sent["from"] == stranger.person.id:
+        sent = await stranger.socket.next("message")
+
+    assert (received.content, received.is_encrypted) == ("look", True)
+    assert received.image is not None
+    assert received.image.data == PNG
+    assert (received.image.caption, received.image.name) == ("look", "cat.png")
+    assert (sent["type"], sent["encrypted"], "imageData" in sent) == ("image", True, False)
+    assert json.loads(stranger.browser.decrypt(me, sent["content"])) == picture

@@ -32,6 +32,7 @@ async def test_one_who_wrote_while_the_machine_slept_is_found(
     faulty: FaultyServer, faulty_clients: Clients
 ) -> None:
     """The socket was lost a moment ago, for all that is known; but it was deaf for a minute."""
+    faulty.faults.unanswered_close = False  # which would only take its time
     clock = MovableClock()
     bob = await faulty_clients.register("bob", clock=clock)
     zoe = await faulty_clients.register("zoe")
