@@ -158,7 +158,7 @@ async def test_bad_names_passwords_and_texts(clients: Clients) -> None:
         await alice.send_message("bob", "x" * 70_000)
     with pytest.raises(ValidationError, match="Unicode"):
         await alice.send_message("bob", "\ud800")
-    with pytest.raises(ValidationError, match="oneself .* name another user"):
+    with pytest.raises(ValidationError, match="name another user"):
         await alice.send_message("alice", "me")
     with pytest.raises(SessionNotFoundError, match="nobody"):
         await alice.send_message("nobody", "hello")

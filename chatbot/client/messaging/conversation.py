@@ -22,13 +22,6 @@ from .content import encode_plaintext
 from .echoes import Echoes
 from .send_queue import RESEND_WINDOW, InFlight, Outgoing, SendQueue
 
-TRUST: Final = 60_000
-"""How long (ms) after a look into a history a message that opens a session need not wait for one.
-
-Nothing in it shows whether messages before it are missing. But what is pushed comes in order, and
-to a socket that hears; and every history is whole, however long.
-"""
-
 logger = logging.getLogger(__name__)
 
 
@@ -160,10 +153,6 @@ class Conversation:
         """Whether it may be dropped from memory without losing anything."""
         busy = self.stuck or self.exclusive.locked() or self.deciding.locked()
         return self.queue.idle and not (self.inbound or busy or self.behind)
-
-    def read_lately(self, now: int) -> bool:
-        """Whether the history was looked into so recently that nothing in it can be news."""
-        return 0 <= now - self.read_at < TRUST
 
     def save(self, now: int) -> Unit[None]:
         """Take what has changed in the record; the unit writes it."""

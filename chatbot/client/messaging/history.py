@@ -18,8 +18,9 @@ from chatbot.client.storage.message_storage import MessageStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import HistoryRow
 
-from .catching_up import CatchUp, chunks
+from .catching_up import CatchUp
 from .content import shown_image
+from .history_reader import chunks
 from .message_ids import MessageIds
 
 

@@ -31,6 +31,7 @@ from chatbot.client.storage.watermark_storage import WatermarkStorage
 from chatbot.client.transport.errors import printable
 from chatbot.client.transport.rest_client import RestClient
 
+from .agenda import Agenda
 from .catching_up import SWEEP_AFTER, CatchUp
 from .composing import Composer
 from .conversation import Conversation, Conversations
@@ -83,8 +84,8 @@ class Messenger:
     Attributes:
         database: messages.db; also for what a bot keeps beside the messages.
         vault: seals what goes into it.
-        messages, outbox, conversations, sender, receiver, groups, catch_up, identities, presence:
-            the parts, each for its own purpose.
+        messages, outbox, conversations, agenda, sender, receiver, groups, catch_up, identities,
+            presence: the parts, each for its own purpose.
         ids: makes the ids of our messages.
         compose: makes the messages.
     """
@@ -131,6 +132,7 @@ class Messenger:
             clock=clock,
             use_one_time_prekeys=options.use_one_time_prekeys,
         )
+        self.agenda = Agenda(self.conversations, clock=clock)
         self.compose = Composer(me=me, ids=self.ids, conversations=self.conversations, clock=clock)
         self.identities = Identities(
             rest,
@@ -159,15 +161,12 @@ class Messenger:
             database=database,
             messages=self.messages,
             conversations=self.conversations,
+            agenda=self.agenda,
             identities=self.identities,
             sender=self.sender,
             link=link,
             observer=observer,
             clock=clock,
-            on_behind=self._behind,
-            on_missed=self._missed,
-            on_gap=self._gap,
-            on_opened=self._opened,
             on_session_opened=on_session_opened,
             heal=self._heal,
         )
@@ -187,6 +186,7 @@ class Messenger:
             me=me,
             epoch=epoch,
             max_age=options.history_age,
+            agenda=self.agenda,
             database=database,
             watermarks=self.watermarks,
             rest=rest,
@@ -345,22 +345,6 @@ class Messenger:
 
     # ------------------------------------------------------------ what the parts report
 
-    def _behind(self, peer_id: str) -> None:
-        if self._link.connected:
-            self.catch_up.due(peer_id)
-
-    def _missed(self, peer_id: str) -> None:
-        if self._link.connected:
-            self.catch_up.missed(peer_id)
-
-    def _gap(self, peer_id: str) -> None:
-        if self._link.connected:
-            self.catch_up.gap(peer_id)
-
-    def _opened(self, peer_id: str) -> None:
-        if self._link.connected:
-            self.catch_up.opened(peer_id)
-
     def _group_behind(self, group_id: str) -> None:
         if self._link.connected:
             self.catch_up.group_missed(group_id)
@@ -450,7 +434,7 @@ class Messenger:
             IdentityError: it is not the one that is held back now.
         """
         await self.identities.accept(conversation, identity_key)
-        self._behind(conversation.peer_id)
+        self.agenda.due(conversation.peer_id)
         self.sender.pump(conversation)
 
     async def pin(self, conversation: Conversation) -> bytes:

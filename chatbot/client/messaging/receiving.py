@@ -37,6 +37,7 @@ from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import DELIVERED, REPORTED, InboxEntry, MessageStorage
 from chatbot.wire import IMAGE_PLACEHOLDER, MessageFrame, StatusFrame
 
+from .agenda import Agenda
 from .content import decode_image, decode_text, shown_image
 from .conversation import Conversation, Conversations
 from .identities import Identities
@@ -67,15 +68,12 @@ class Receiver:
         database: Database,
         messages: MessageStorage,
         conversations: Conversations,
+        agenda: Agenda,
         identities: Identities,
         sender: Sender,
         link: Link,
         observer: Observer,
         clock: Callable[[], int],
-        on_behind: Callable[[str], None],
-        on_missed: Callable[[str], None],
-        on_gap: Callable[[str], None],
-        on_opened: Callable[[str], None],
         on_session_opened: Callable[[int | None], None],
         heal: Callable[[Conversation], None],
     ) -> None:
@@ -89,10 +87,7 @@ class Receiver:
         self._link = link
         self._observer = observer
         self._clock = clock
-        self._on_behind = on_behind
-        self._on_missed = on_missed
-        self._on_gap = on_gap
-        self._on_opened = on_opened
+        self._agenda = agenda
         self._waiting_size = 0
         self._on_session_opened = on_session_opened
         self._heal = heal
@@ -104,7 +99,7 @@ class Receiver:
     def accept(self, frame: MessageFrame) -> None:
         """Take a frame from the socket; called by the reader, so it never waits."""
         if self._waiting_size + _size(frame) > MAX_WAITING_SIZE:
-            self._on_behind(frame.from_)
+            self._agenda.due(frame.from_)
             return
         self._waiting_size += _size(frame)
         self._conversations.when_open(
@@ -123,7 +118,7 @@ class Receiver:
         if error is not None:
             logger.error("the conversation with %s cannot be loaded: %s", frame.from_, error)
         self._waiting_size -= _size(frame)
-        self._on_behind(frame.from_)
+        self._agenda.due(frame.from_)
 
     def forget(self, conversations: Iterable[Conversation]) -> None:
         """Leave to their histories what waits in conversations that are forgotten."""
@@ -140,7 +135,7 @@ class Receiver:
         """Have a frame wait in front until the history was looked into."""
         conversation.inbound.appendleft(frame)
         self._waiting_size += _size(frame)
-        self._on_gap(conversation.peer_id)
+        self._agenda.gap(conversation.peer_id)
 
     def drain(self, conversation: Conversation) -> None:
         """Handle what waits in a conversation, as far as that needs no waiting."""
@@ -150,7 +145,7 @@ class Receiver:
             try:
                 self._decrypt_and_store(conversation, conversation.inbound[0])
             except GapError:
-                self._on_gap(conversation.peer_id)
+                self._agenda.gap(conversation.peer_id)
                 return
             except DecryptionError as error:
                 conversation.stuck = True
@@ -173,7 +168,7 @@ class Receiver:
                     handled = await self.receive(conversation, frame)
                 conversation.cleared = max(0, conversation.cleared - 1)
                 if not handled and conversation.pending_identity is None:
-                    self._on_behind(conversation.peer_id)
+                    self._agenda.due(conversation.peer_id)
         finally:
             conversation.stuck = False
             self.drain(conversation)
@@ -254,7 +249,7 @@ class Receiver:
             decode_content(frame.content),
             self._key_ring,
             now,
-            Terms(gaps=looked, openings=looked or conversation.read_lately(now), again=again),
+            Terms(gaps=looked, openings=looked or self._agenda.trusts(conversation), again=again),
         )
         try:
             message = self._decrypted_message(frame, received)
@@ -265,7 +260,7 @@ class Receiver:
         if received.opened:
             conversation.queue.peer_started_afresh(now, received.session_id)
             if not looked:
-                self._on_opened(conversation.peer_id)
+                self._agenda.opened(conversation.peer_id)
         self._sender.pump(conversation)
 
     async def _receive_from_stranger(
@@ -308,10 +303,12 @@ class Receiver:
             return
         conversation.record.unconfirm()
         conversation.queue.peer_started_afresh(self._clock())
+        if not isinstance(error, IdentityUnknownError):  # its keys were just looked at
+            conversation.queue.drop_bundle()
         await self._database.write(conversation.save(self._clock()))
         self._heal(conversation)
         if live:
-            self._on_missed(conversation.peer_id)
+            self._agenda.missed(conversation.peer_id)
         self._sender.pump(conversation)
 
     def _save_report(
@@ -383,7 +380,7 @@ class Receiver:
     ) -> None:
         if (error := durable.exception()) is not None:
             logger.error("a message could not be stored, and is left to its history: %s", error)
-            self._on_behind(message.from_user)
+            self._agenda.due(message.from_user)
             return
         if received is not None and received.opened:
             self._on_session_opened(received.used_one_time_prekey)

@@ -352,12 +352,9 @@ class SendQueue:
 
         Whatever went bare in another session lately is sent once more, with an `x3dh`. The backend
         may have given us a one-time prekey that the peer no longer holds, and may do so again: from
-        now on we do without. What cannot be decrypted may be for keys that the peer has of us, or
-        we of it, by mistake: the bundle is not used again.
+        now on we do without.
         """
         self._use_one_time_prekeys = False
-        if session_id is None:
-            self.drop_bundle()
         self._follow(now)
         self._expire_recent(now)
         again = [flight for flight in self._recent if flight.session_id != session_id]

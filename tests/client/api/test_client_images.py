@@ -212,7 +212,7 @@ async def test_what_cannot_be_sent(clients: Clients, tmp_path: Path) -> None:
         await alice.send_image("bob", PNG, caption="x" * 70_000)
     with pytest.raises(ValidationError, match="Unicode"):
         await alice.send_image("bob", PNG, caption="\ud800")
-    with pytest.raises(ValidationError, match="oneself .* name another user"):
+    with pytest.raises(ValidationError, match="name another user"):
         await alice.send_image("alice", PNG)
     with pytest.raises(SessionNotFoundError, match="nobody"):
         await alice.send_image("nobody", PNG)

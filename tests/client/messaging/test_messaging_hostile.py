@@ -29,7 +29,7 @@ from chatbot.client.crypto.message import (
     X3DHHeader,
     encode_content,
 )
-from chatbot.client.messaging import catching_up
+from chatbot.client.messaging import agenda
 from chatbot.client.messaging.messenger import MessagingOptions
 from chatbot.client.models import Message
 from chatbot.client.options import ClientOptions
@@ -259,7 +259,7 @@ async def test_however_many_forged_messages_a_history_holds_the_genuine_ones_are
         return read(rest, peer_id, **bounds)
 
     monkeypatch.setattr(RestClient, "iter_history", after_a_minute)
-    monkeypatch.setattr(catching_up, "RETRY_INTERVAL", 0.05)
+    monkeypatch.setattr(agenda, "RETRY_INTERVAL", 0.05)
     alice, bob = await pair(faulty, faulty_clients)
     forged = [forged_row(bob.user_id, alice.user_id) for _ in range(24)]
     await alice.logout()
