@@ -60,10 +60,10 @@ class Guard:
         return guarded
 
     def lenient(self, handler: LenientHandler) -> Handler:
-        """Calls of kind "-": the handler meets None where browsers are let in and said nothing."""
+        """Calls of kind "-": the handler meets None where browsers are let in and prove nothing."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            claimed = self.claimed_user(request.headers)
+            claimed = self._claimed_in_passing(request.headers)
             if claimed is None and self.browser_compat:
                 return await handler(request, None)
             return await handler(request, await self._active_user(claimed))
@@ -80,6 +80,15 @@ class Guard:
         if proven is None and self.browser_compat:
             return _bearer(headers)
         return proven
+
+    def _claimed_in_passing(self, headers: Mapping[str, str]) -> str | None:
+        """The same for calls that need no proof: a token that has expired is then no harm."""
+        try:
+            return self.claimed_user(headers)
+        except Refused:
+            if self.browser_compat:
+                return None
+            raise
 
     def _token_user(self, headers: Mapping[str, str]) -> str | None:
         bearer, extra = _bearer(headers), headers.get(TOKEN_HEADER)

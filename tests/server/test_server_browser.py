@@ -102,6 +102,16 @@ async def test_messages_need_no_header_at_all(lax: RawBackend) -> None:
     assert (row["content"], row["status"]) == ("hello", "read")
 
 
+async def test_a_token_that_is_of_no_use_does_no_harm_to_messages(lax: RawBackend) -> None:
+    """A browser may be open for longer than its token is good."""
+    alice, bob = await lax.register("alice"), await lax.register("bob")
+    stale = {"Authorization": f"Bearer {alice.token[:-2]}xx"}
+    history = f"/api/messages/{bob.id}?user={alice.id}"
+
+    assert (await lax.call("GET", history, headers=stale)).body == []
+    assert (await lax.call("GET", "/api/users/prekeys/status", headers=stale)).status == 401
+
+
 async def test_sockets_need_no_header_and_say_so(lax: RawBackend) -> None:
     alice = await lax.register("alice")
     async with lax.socket() as socket:
