@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from doubles.clients import CHEAP
@@ -224,7 +225,7 @@ async def test_roles_are_given_in_the_chat_and_stay(stage: Stage) -> None:
 
 
 async def test_why_explains_and_the_audit_log_remembers(stage: Stage) -> None:
-    alice, bob = await play(stage, owners=["alice"])
+    alice, bob = await play(stage, owners=["alice"], timezone=ZoneInfo("Asia/Kathmandu"))
     refused = await bob.writes("/secret")
     await bob.hears()
     assert await alice.says("/secret") == "for owners"
@@ -234,10 +235,14 @@ async def test_why_explains_and_the_audit_log_remembers(stage: Stage) -> None:
     assert (await alice.says("/why")).splitlines()[-1] == "outcome: allow"
     uses = [row for row in audit(stage) if row[1] == "play.secret"]
     assert uses == [(bob.id, "play.secret", "deny"), (alice.id, "play.secret", "allow")]
+    group = await alice.starts_group("Dev Team", bob)
+    await group.says(bob, "/warn @alice")
     await stage.restart_bot()
-    shown = [line.split("UTC ")[1] for line in (await alice.says("/audit 50")).splitlines()]
+    shown = [line.split(" ", 2)[2] for line in (await alice.says("/audit 50")).splitlines()]
     assert shown[0].startswith("@alice admin.audit: allow")
+    assert "+05:45 " in await alice.says("/audit 1")
     assert "@bob play.secret: deny (it takes the role owner, not member)" in shown
+    assert "@bob in Dev Team play.warn: deny (it takes the role moderator, not member)" in shown
 
 
 @pytest.mark.parametrize("command", ["/status", "/plugins", "/permissions", "/why", "/audit"])

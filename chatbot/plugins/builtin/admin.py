@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
 from chatbot.client.models import User
@@ -188,5 +188,12 @@ async def audit(
 
 
 async def _use(bot: Bot, use: PrivilegedUse) -> str:
-    when = datetime.fromtimestamp(use.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{when} {await _name(bot, use.user)} {use.permission}: {use.outcome} ({use.reason})"
+    when = datetime.fromtimestamp(use.at / 1000, bot.now().tzinfo).isoformat(" ", "seconds")
+    where = "" if use.chat == use.user else f" in {await _group_name(bot, use.chat)}"
+    who = await _name(bot, use.user)
+    return f"{when} {who}{where} {use.permission}: {use.outcome} ({use.reason})"
+
+
+async def _group_name(bot: Bot, group_id: str) -> str:
+    group = await bot.find_group(group_id)
+    return sanitise(group_id if group is None else group.name)
