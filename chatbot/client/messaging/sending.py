@@ -23,15 +23,17 @@ from chatbot.client.models import Message, MessageStatus
 from chatbot.client.storage.batch import Unit
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
-from chatbot.client.storage.outbox_storage import OutboxState, OutboxStorage
+from chatbot.client.storage.outbox_storage import OutboxStorage
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import MessageFrame, SendFrame
 
+from .absent_peers import AbsentPeers
 from .conversation import Conversation, Conversations, outgoing_of
 from .echoes import ECHO_TIMEOUT
 from .identities import Identities, held_back
+from .outcomes import Outcomes
 from .ports import Link, Observer, Refusable
-from .send_queue import RESEND_WINDOW, FetchBundle, InFlight, LookUp, Transmit
+from .send_queue import FetchBundle, InFlight, LookUp, Transmit
 
 T = TypeVar("T")
 
@@ -69,7 +71,6 @@ class Sender:
         self._me = me
         self._key_ring = key_ring
         self._database = database
-        self._messages = messages
         self._outbox = outbox
         self._conversations = conversations
         self._identities = identities
@@ -77,12 +78,23 @@ class Sender:
         self._link = link
         self._observer = observer
         self._clock = clock
-        self._is_online = is_online
-        self._waiters: dict[str, asyncio.Future[MessageStatus]] = {}
         self._unwanted: set[str] = set()
-        self._offline: set[str] = set()
         self._tasks = BackgroundTasks("sending")
-        self._purge_timer: asyncio.TimerHandle | None = None
+        self._outcomes = Outcomes(
+            me=me,
+            database=database,
+            messages=messages,
+            outbox=outbox,
+            observer=observer,
+            clock=clock,
+        )
+        self._absent = AbsentPeers(
+            outbox=outbox,
+            conversations=conversations,
+            is_online=is_online,
+            pump=self.pump,
+            clock=clock,
+        )
 
     # ------------------------------------------------------------ asking for it
 
@@ -136,20 +148,17 @@ class Sender:
         conversation = await self._conversations.open(message.to_user)
         if conversation.queue.held:
             raise held_back(conversation)
-        waiter: asyncio.Future[MessageStatus] = asyncio.get_running_loop().create_future()
-        self._waiters[message.id] = waiter
-        try:
-            await self.post([message], expires_at=expires_at)
-            done, _ = await asyncio.wait({waiter}, timeout=ECHO_TIMEOUT / 1000)
-            if not done:
-                await self._take_back(message)
-                return message
-            return replace(message, status=waiter.result())
-        except (ConnectionError, SessionNotFoundError, IdentityError, PermissionDeniedError):
-            await self._database.write(self._outbox.withdraw(message))
-            raise
-        finally:
-            self._waiters.pop(message.id, None)
+        with self._outcomes.awaited(message.id) as status:
+            try:
+                await self.post([message], expires_at=expires_at)
+                done, _ = await asyncio.wait({status}, timeout=ECHO_TIMEOUT / 1000)
+                if not done:
+                    await self._take_back(message)
+                    return message
+                return replace(message, status=status.result())
+            except (ConnectionError, SessionNotFoundError, IdentityError, PermissionDeniedError):
+                await self._database.write(self._outbox.withdraw(message))
+                raise
 
     async def _take_back(self, message: Message) -> None:
         """Nobody waits any longer: a message that never reached the socket is not sent later."""
@@ -260,7 +269,7 @@ class Sender:
             bundle = await self._identities.bundle(conversation)
         except SessionNotFoundError as error:
             queue.bundle_failed()
-            await self._fail(conversation, error)
+            self._fail(conversation, error)
         except WhatsAppClientError as error:
             logger.warning("the keys of %s cannot be fetched: %s", conversation.peer_id, error)
             if queue.held:
@@ -272,28 +281,21 @@ class Sender:
             queue.bundle_fetched(bundle, self._clock())
         self.pump(conversation)
 
-    async def _fail(self, conversation: Conversation, error: SessionNotFoundError) -> None:
+    def _fail(self, conversation: Conversation, error: SessionNotFoundError) -> None:
         """Nobody is there to send to: say so to whoever asked, and keep the rows for the report."""
         for outgoing in conversation.queue.recall():
-            if not self._tell_waiter(outgoing.id, error):
-                await self._settle_failed(outgoing.id, error)
+            self._outcomes.failed(outgoing.id, error)
 
     def _tell_waiters(self, conversation: Conversation, error: WhatsAppClientError) -> None:
         """What is held goes on waiting, but for what somebody waits for: that is not kept."""
         for message_id in conversation.queue.waiting():
-            if self._tell_waiter(message_id, error):
+            if self._outcomes.tell(message_id, error):
                 conversation.queue.cancel(message_id)
-
-    async def _settle_failed(self, message_id: str, error: WhatsAppClientError) -> None:
-        await self._database.write(self._outbox.settle(message_id, "failed"))
-        message = await self._messages.get(self._me, message_id)
-        if message is not None:
-            self._observer.failed(message, error)
 
     def withdraw_all(self, conversation: Conversation) -> None:
         """Take back what has not left yet."""
         for outgoing in conversation.queue.recall():
-            self._tell_waiter(outgoing.id, ConnectionError("the message was taken back"))
+            self._outcomes.tell(outgoing.id, ConnectionError("the message was taken back"))
 
     def image_in_flight(self) -> Refusable | None:
         """The picture that the backend has had longest without echoing it."""
@@ -308,21 +310,12 @@ class Sender:
         self, conversation: Conversation, message_id: str, error: PermissionDeniedError
     ) -> None:
         conversation.queue.withdraw(message_id, self._clock())
-        if not self._tell_waiter(message_id, error):
-            self._tasks.spawn(self._settle_failed(message_id, error))
+        self._outcomes.failed(message_id, error)
         self.pump(conversation)
 
     def _give_up(self, message_id: str, error: ConnectionError, conversation: Conversation) -> None:
-        if self._tell_waiter(message_id, error):
+        if self._outcomes.tell(message_id, error):
             conversation.queue.withdraw(message_id, self._clock())
-
-    def _tell_waiter(self, message_id: str, error: WhatsAppClientError) -> bool:
-        """Fail whoever waits for a message; False if nobody does."""
-        waiter = self._waiters.get(message_id)
-        if waiter is None or waiter.done():
-            return False
-        waiter.set_exception(error)
-        return True
 
     # ------------------------------------------------------------ what became of it
 
@@ -339,45 +332,14 @@ class Sender:
     ) -> None:
         if flight is None:
             return  # nobody waits for it: it was settled before, or is not ours at all
-        status: MessageStatus = "delivered" if delivered else "sent"
-        self._record_status(conversation, flight.outgoing.id, status, self._clock())
+        self._outcomes.echoed(conversation, flight.outgoing.id, delivered=delivered)
         if not delivered:
-            self._offline.add(conversation.peer_id)
-            if conversation.online_at > flight.sent_at:
-                self._send_again(conversation.peer_id)
+            self._absent.missed(conversation, flight.sent_at)
         self.pump(conversation)
-
-    def _record_status(
-        self, conversation: Conversation, message_id: str, status: MessageStatus, now: int
-    ) -> None:
-        settle = self._outbox.settle(message_id, "delivered" if status != "sent" else "sent")
-        advance = self._messages.advance_status(self._me, message_id, status)
-        save = conversation.save(now)
-
-        def unit(connection: Any) -> bool:
-            save(connection)
-            settle(connection)
-            return advance(connection)
-
-        recorded = self._database.submit(unit)
-        recorded.add_done_callback(partial(self._recorded, message_id, status))
-        self._schedule_purge()
 
     def advance(self, message_id: str, status: MessageStatus) -> None:
         """The peer says how far one of our messages got."""
-        moved = self._database.submit(self._messages.advance_status(self._me, message_id, status))
-        moved.add_done_callback(partial(self._recorded, message_id, status))
-
-    def _recorded(
-        self, message_id: str, status: MessageStatus, recorded: asyncio.Future[bool]
-    ) -> None:
-        if recorded.exception() is not None:
-            return
-        if recorded.result():
-            self._observer.status_changed(message_id, status)
-        waiter = self._waiters.get(message_id)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(status)
+        self._outcomes.advance(message_id, status)
 
     async def _look_up(self, conversation: Conversation, ids: tuple[str, ...]) -> None:
         """4.2.7: a missing echo is ambiguous until the history has been asked."""
@@ -401,16 +363,10 @@ class Sender:
 
     async def connected(self) -> None:
         """Take up everything that was on its way when the last connection ended."""
-        for peer_id in await self._recipients("queued", "sending"):
-            self._conversations.when_open(peer_id, self.pump)
-        offline = await self._recipients("sent")
-        self._offline.update(offline)
-        for peer_id in offline:
-            if self._is_online(peer_id):  # it came while nobody here knew that something waits
-                self._send_again(peer_id)
-
-    async def _recipients(self, *states: OutboxState) -> list[str]:
-        return [p for kind, p in await self._outbox.recipients(states) if kind == "direct"]
+        for kind, peer_id in await self._outbox.recipients(("queued", "sending")):
+            if kind == "direct":
+                self._conversations.when_open(peer_id, self.pump)
+        await self._absent.connected()
 
     def disconnected(self) -> None:
         """The socket is gone: what it took and nobody echoed is ambiguous now."""
@@ -419,28 +375,7 @@ class Sender:
 
     def peer_online(self, peer_id: str) -> None:
         """4.2.8: what waits for a peer that was offline goes out again, under fresh keys."""
-        conversation = self._conversations.cached(peer_id)
-        if conversation is not None:
-            conversation.online_at = self._clock()
-            conversation.refuted_identity = None
-            conversation.queue.drop_bundle()
-        if peer_id in self._offline:
-            self._send_again(peer_id)
-
-    def _send_again(self, peer_id: str) -> None:
-        self._offline.discard(peer_id)
-        self._tasks.spawn(self._requeue(peer_id))
-
-    async def _requeue(self, peer_id: str) -> None:
-        entries = await self._outbox.entries("direct", peer_id, ("sent",))
-        conversation = await self._conversations.open(peer_id)
-        now = self._clock()
-        for entry in entries:
-            if entry.expires_at > now:
-                outgoing = outgoing_of(entry.message)
-                outgoing.opens_session = True
-                conversation.queue.submit(outgoing)
-        self.pump(conversation)
+        self._absent.returned(peer_id)
 
     async def give_up_old(self) -> list[Message]:
         """Give up what has waited too long, and say so; returns it."""
@@ -456,9 +391,9 @@ class Sender:
 
     async def close(self) -> None:
         """Stop; whatever is in the outbox stays there."""
-        if self._purge_timer is not None:
-            self._purge_timer.cancel()
         await self._tasks.close()
+        await self._absent.close()
+        await self._outcomes.close()
 
     def _watch(self, conversation: Conversation) -> None:
         """Look again when an echo is overdue."""
@@ -473,14 +408,3 @@ class Sender:
     def _timer_fired(self, conversation: Conversation) -> None:
         conversation.timer = None
         self.pump(conversation)
-
-    def _schedule_purge(self) -> None:
-        if self._purge_timer is None:
-            self._purge_timer = asyncio.get_running_loop().call_later(
-                RESEND_WINDOW / 1000, self._purge
-            )
-
-    def _purge(self) -> None:
-        self._purge_timer = None
-        purge = self._outbox.purge(self._clock(), RESEND_WINDOW)
-        self._database.submit(purge).add_done_callback(self._tasks.report)
