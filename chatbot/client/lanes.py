@@ -28,8 +28,6 @@ class Lanes:
         self._waiting: dict[str, deque[Work]] = {}
         self._ready: deque[str] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def __len__(self) -> int:
         """How many lanes have work."""
@@ -43,15 +41,10 @@ class Lanes:
             return
         self._waiting[key] = deque((work,))
         self._ready.append(key)
-        self._idle.clear()
         if len(self._tasks) < self._concurrency:
             task = asyncio.create_task(self._run(), name="lane")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    async def join(self) -> None:
-        """Wait until there is no work left."""
-        await self._idle.wait()
 
     async def close(self) -> None:
         """Stop at once; what was running is cancelled, what waited is dropped."""
@@ -61,14 +54,11 @@ class Lanes:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._idle.set()
 
     async def _run(self) -> None:
         while self._ready:
             key = self._ready.popleft()
             await self._step(key)
-        if not self._waiting:
-            self._idle.set()
 
     async def _step(self, key: str) -> None:
         """Do one piece of a lane's work, then let the other lanes have theirs."""

@@ -96,12 +96,6 @@ class Inbox:
         """Do something else in a conversation's turn, behind what is in memory of it already."""
         self._lanes.submit(conversation, work)
 
-    async def join(self) -> None:
-        """Wait until everything in memory has been handled."""
-        if self._feeder is not None:
-            await asyncio.wait({self._feeder})
-        await self._lanes.join()
-
     async def close(self) -> None:
         """Stop handling; what is not done stays stored."""
         self._started = False
