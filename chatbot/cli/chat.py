@@ -12,13 +12,9 @@ from typing import Annotated, Final, TextIO
 import typer
 
 from chatbot.cli.passwords import account_password, storage_password
-from chatbot.cli.signals import stop_requested
+from chatbot.cli.signals import stop_requested, until_stopped
 from chatbot.client.client import WhatsAppClient
-from chatbot.client.exceptions import (
-    UsernameExistsError,
-    ValidationError,
-    WhatsAppClientError,
-)
+from chatbot.client.exceptions import WhatsAppClientError
 from chatbot.client.logs import escaped
 from chatbot.client.models import Message, User
 from chatbot.client.options import ClientOptions
@@ -108,32 +104,18 @@ async def _chat(
     wait: float,
     register: bool,
 ) -> None:
+    async def talk() -> None:
+        enter = client.register_or_login if register else client.login
+        await enter(name, password)
+        peer = await client._account.directory.resolve(to)  # noqa: SLF001
+        conversation = Conversation(client, peer, printer)
+        if sys.stdin.isatty():
+            printer.note(f"you are {name}, talking to {peer.username}; Ctrl-C or Ctrl-D ends it")
+        await conversation.run(wait)
+
     with stop_requested() as stop:
         async with client:
-            await _enter(client, name, password, register=register)
-            peer = await client._account.directory.resolve(to)  # noqa: SLF001
-            conversation = Conversation(client, peer, printer)
-            if sys.stdin.isatty():
-                printer.note(
-                    f"you are {name}, talking to {peer.username}; Ctrl-C or Ctrl-D ends it"
-                )
-            talking = asyncio.create_task(conversation.run(wait))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({talking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            talking.cancel()
-            results = await asyncio.gather(talking, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        raise results[0]
-
-
-async def _enter(client: WhatsAppClient, name: str, password: str, *, register: bool) -> User:
-    if register:
-        try:
-            return await client.register(name, password)
-        except UsernameExistsError:
-            pass  # not the first time: log in
-    return await client.login(name, password)
+            await until_stopped(stop, talk())
 
 
 class Conversation:
@@ -149,7 +131,7 @@ class Conversation:
     async def run(self, wait: float) -> None:
         """Send line after line; after the last, stay until nothing more came for `wait` s."""
         async for line in stdin_lines():
-            if line:
+            if line.strip():
                 await self._send(line)
         while True:
             self._heard.clear()
@@ -162,12 +144,10 @@ class Conversation:
     async def _send(self, line: str) -> None:
         try:
             message = await self._client.send_message(self._peer.id, line)
-        except ValidationError as error:
-            self._printer.note(f"not sent: {error}")
-        except WhatsAppClientError:
+        except WhatsAppClientError as error:
             if not sys.stdin.isatty():
-                raise
-            self._printer.note("not sent: there is no connection; try again in a moment")
+                raise  # a script should know
+            self._printer.note(f"not sent: {error}")
         else:
             if note := _NOTES.get(message.status):
                 self._printer.note(note.format(peer=self._peer.username))

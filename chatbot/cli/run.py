@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from chatbot.cli.bots import BotConfig, RunningBot
-from chatbot.cli.signals import stop_requested
+from chatbot.cli.signals import stop_requested, until_stopped
 from chatbot.client.crypto.identity import format_fingerprint
 from chatbot.client.logs import configure_logging
 from chatbot.settings import load_settings
@@ -67,13 +67,19 @@ def _check_apart(bots: Sequence[BotConfig]) -> None:
 async def _run(configs: list[BotConfig], *, reload: bool) -> None:
     with stop_requested() as stop:
         async with AsyncExitStack() as stack:
-            bots = []
-            for config in configs:
-                bots.append(await stack.enter_async_context(RunningBot(config)))
-                typer.echo(_introduction(bots[-1]))
-            _settle_memory()
-            await run_apart(bots, stop, reload=reload)
+            bots = await until_stopped(stop, _start(configs, stack))
+            if bots is not None:
+                _settle_memory()
+                await run_apart(bots, stop, reload=reload)
     typer.echo("Stopped")
+
+
+async def _start(configs: Sequence[BotConfig], stack: AsyncExitStack) -> list[RunningBot]:
+    bots = []
+    for config in configs:
+        bots.append(await stack.enter_async_context(RunningBot(config)))
+        typer.echo(_introduction(bots[-1]))
+    return bots
 
 
 async def run_apart(bots: Sequence[RunningBot], stop: asyncio.Event, *, reload: bool) -> None:

@@ -21,7 +21,12 @@ from chatbot.client.api.users import UsersApi
 from chatbot.client.api.verification import VerificationApi
 from chatbot.client.crypto_manager import CryptoManager
 from chatbot.client.events import EventDispatcher, EventHandlers
-from chatbot.client.exceptions import ConnectionError, ValidationError
+from chatbot.client.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    UsernameExistsError,
+    ValidationError,
+)
 from chatbot.client.models import ConnectionState, User
 from chatbot.client.options import ClientOptions
 from chatbot.client.storage.message_storage import InboxEntry
@@ -190,10 +195,31 @@ class WhatsAppClient(
         rest = self._rest(username, password)
         try:
             return await self._enter(rest, lambda: rest.login(username, password), password)
+        except AuthenticationError as error:
+            raise AuthenticationError(
+                f"{rest.server_url} refuses the login of {username!r}: {error}. What to do: check "
+                "name and password; a disabled account is enabled again by an administrator"
+            ) from error
         except ConnectionError:
             if not offline or (user_id := self._index().find(self.server_url, username)) is None:
                 raise
             return await self._enter_offline(User(id=user_id, username=username), password)
+
+    async def register_or_login(self, username: str, password: str) -> User:
+        """Make an account; where there is one of that name, log in.
+
+        Raises:
+            AuthenticationError: somebody else has the name, or the account is disabled.
+            WhatsAppClientError: as `register` and `login` do.
+        """
+        try:
+            return await self.register(username, password)
+        except UsernameExistsError:
+            pass  # most likely ours, from an earlier time
+        try:
+            return await self.login(username, password)
+        except AuthenticationError as error:
+            raise AuthenticationError(f"The name {username!r} is taken. {error}") from error
 
     async def open(self, user: User) -> None:
         """Open the files of an account that has logged in here before; nothing is connected.

@@ -9,7 +9,7 @@ from typing import Self
 
 from chatbot.client.account import Account
 from chatbot.client.client import WhatsAppClient
-from chatbot.client.exceptions import StorageError, UsernameExistsError
+from chatbot.client.exceptions import StorageError
 from chatbot.client.models import User
 from chatbot.client.storage.message_storage import InboxEntry
 from chatbot.client.storage.paths import AccountIndex
@@ -162,7 +162,7 @@ class BotRuntime:
             ModuleNotFoundError: watchfiles is not installed.
         """
         if self._parts is not None:
-            await watch(self._parts.lifecycle, self._loader.assembly)
+            await watch(self._parts.lifecycle, self._loader)
 
     async def trust(self, peer: str) -> None:
         """Give somebody's changed identity the privileges of the old one.
@@ -210,16 +210,10 @@ class BotRuntime:
 
     async def _enter(self) -> None:
         options = self._options
-        index = AccountIndex(options.storage_path)
-        known = index.find(self._client.server_url, options.name)
-        if options.registers and known is None:
-            try:
-                await self._client.register(options.name, options.password)
-            except UsernameExistsError:
-                pass  # not the first start: log in
-            else:
-                return
-        await self._client.login(options.name, options.password)
+        known = AccountIndex(options.storage_path).find(self._client.server_url, options.name)
+        first = options.registers and known is None
+        enter = self._client.register_or_login if first else self._client.login
+        await enter(options.name, options.password)
 
     def _assemble(self) -> Parts:
         account: Account = self._client._account  # noqa: SLF001 - the bot is built around it

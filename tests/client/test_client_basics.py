@@ -73,6 +73,14 @@ async def test_a_message_that_no_handler_finished_comes_again_after_a_restart(
     assert (await Collected(bob.on_message).next()).content == "remember me"
 
 
+async def test_the_second_time_it_logs_in(clients: Clients) -> None:
+    first, again = clients.new(), clients.new()
+    user = await first.register_or_login("alice", PASSWORD)
+    await first.logout()
+    assert await again.register_or_login("alice", PASSWORD) == user
+    assert again.connection_state == "connected"
+
+
 async def test_a_failing_handler_harms_nobody(
     clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,15 +158,17 @@ async def test_bad_names_passwords_and_texts(clients: Clients) -> None:
     alice = await clients.register("alice")
     with pytest.raises(UsernameExistsError):
         await stranger.register("alice", PASSWORD)
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(AuthenticationError, match=r"'alice'.* What to do: check name and"):
         await stranger.login("alice", "wrong password")
+    with pytest.raises(AuthenticationError, match=r"name 'alice' is taken.* login of 'alice'"):
+        await stranger.register_or_login("alice", "wrong password")
     with pytest.raises(ValidationError, match="empty"):
         await alice.send_message("bob", "")
     with pytest.raises(ValidationError, match="at most"):
         await alice.send_message("bob", "x" * 70_000)
     with pytest.raises(ValidationError, match="Unicode"):
         await alice.send_message("bob", "\ud800")
-    with pytest.raises(ValidationError, match="name another user"):
+    with pytest.raises(ValidationError, match=r"name another user"):
         await alice.send_message("alice", "me")
     with pytest.raises(SessionNotFoundError, match="nobody"):
         await alice.send_message("nobody", "hello")
