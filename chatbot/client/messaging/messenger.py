@@ -1,4 +1,4 @@
-"""One account's messaging: the parts of the engine, put together, and the frames dealt out."""
+"""One account's messaging: the parts of the engine, put together."""
 
 from __future__ import annotations
 
@@ -9,26 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from chatbot import wire
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.session import Session
 from chatbot.client.crypto.session_manager import SESSION_TIMEOUT
 from chatbot.client.crypto.vault import Vault
-from chatbot.client.exceptions import (
-    PermissionDeniedError,
-    SessionNotFoundError,
-    StorageError,
-    ValidationError,
-)
+from chatbot.client.exceptions import SessionNotFoundError, StorageError, ValidationError
 from chatbot.client.models import Message
 from chatbot.client.storage.database import Database
 from chatbot.client.storage.message_storage import MessageStorage
 from chatbot.client.storage.outbox_storage import OutboxStorage
 from chatbot.client.storage.peer_storage import PeerStorage
 from chatbot.client.storage.watermark_storage import WatermarkStorage
-from chatbot.client.transport.errors import printable
 from chatbot.client.transport.rest_client import RestClient
 
 from .agenda import Agenda
@@ -38,9 +30,10 @@ from .conversation import Conversation, Conversations
 from .echoes import Echoes
 from .group_messages import GroupMessages
 from .identities import ASK_TIMEOUT, Identities, IdentityPolicy
+from .incoming import IncomingFrames
 from .message_ids import MessageIds
-from .ports import Link, Observer, Refusable
-from .presence import OwnTyping, Presence, TypingTimers
+from .ports import Link, Observer
+from .presence import OwnTyping, Presence
 from .receiving import Receiver
 from .sending import Sender
 
@@ -121,7 +114,6 @@ class Messenger:
         self.watermarks = WatermarkStorage(database)
         self.peers = PeerStorage(database, vault, session_timeout=options.session_timeout)
         self.presence = Presence(observer.presence)
-        self._typing = TypingTimers(self._typing_ended)
         self._own_typing = OwnTyping(link)
         echoes = Echoes()
         self.conversations = Conversations(
@@ -198,7 +190,15 @@ class Messenger:
             clock=clock,
             on_rollback=on_rollback,
         )
-        self._handlers = self._table()
+        self._incoming = IncomingFrames(
+            me=me,
+            sender=self.sender,
+            receiver=self.receiver,
+            catch_up=self.catch_up,
+            groups=self.groups,
+            presence=self.presence,
+            observer=observer,
+        )
         database.on_failure.append(self._storage_failed)
 
     # ------------------------------------------------------------ the connection
@@ -215,7 +215,7 @@ class Messenger:
         self.sender.disconnected()
         self.groups.disconnected()
         self.presence.clear()
-        self._typing.clear()
+        self._incoming.disconnected()
         self._own_typing.clear()
 
     def begin_epoch(self, epoch: int) -> None:
@@ -231,117 +231,12 @@ class Messenger:
         await self.sender.close()
         await self.groups.close()
         await self.conversations.close()
-        self._typing.clear()
+        self._incoming.disconnected()
         self._own_typing.clear()
-
-    # ------------------------------------------------------------ frames
 
     def on_frame(self, frame: wire.Frame) -> None:
         """Take one frame from the socket; a malformed payload is dropped."""
-        entry = self._handlers.get(frame.type)
-        if entry is None:
-            logger.debug("a frame of an unknown type was ignored")
-            return
-        decoder, handler = entry
-        try:
-            payload = decoder.decode(frame.payload)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            logger.warning("dropped a malformed %s frame", frame.type)
-            return
-        handler(payload)
-
-    def _table(self) -> dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any], None]]]:
-        handlers: dict[str, tuple[Any, Callable[[Any], None]]] = {
-            "message": (wire.MessageFrame, self._on_message),
-            "online": (wire.OnlineFrame, self._on_online),
-            "status": (wire.StatusFrame, self._on_status),
-            "read": (wire.ReadFrame, self._on_read),
-            "typing": (wire.TypingFrame, self._on_typing),
-            "group_message": (wire.GroupMessageFrame, self.groups.accept),
-            "group_typing": (wire.GroupTypingFrame, self._on_group_typing),
-            "group_read": (wire.GroupReadFrame, self._on_group_read),
-            "group_event": (dict[str, Any], self._on_group_event),
-            "error": (wire.ErrorFrame, self._on_error),
-        }
-        return {kind: (msgspec.json.Decoder(t), h) for kind, (t, h) in handlers.items()}
-
-    def _on_message(self, frame: wire.MessageFrame) -> None:
-        if frame.from_ == self.me:
-            self.sender.echoed(frame)
-        elif frame.to == self.me:
-            self.catch_up.heard_from(frame.from_)
-            self.receiver.accept(frame)
-
-    def _on_online(self, frame: wire.OnlineFrame) -> None:
-        for user in frame.users or ():
-            self._seen_online(user.user_id, online=user.online)
-        if frame.user_id is not None and frame.online is not None:
-            self._seen_online(frame.user_id, online=frame.online)
-
-    def _seen_online(self, user_id: str, *, online: bool) -> None:
-        if user_id == self.me:
-            return
-        self.presence.update(user_id, online=online)
-        if online:
-            self.sender.peer_online(user_id)
-
-    def _on_status(self, frame: wire.StatusFrame) -> None:
-        match frame.status:
-            case "delivered" | "read" as status:
-                self.sender.advance(frame.message_id, status)
-
-    def _on_read(self, frame: wire.ReadFrame) -> None:
-        for message_id in frame.message_ids[: wire.STATUS_BATCH * 10]:
-            self.sender.advance(message_id, "read")
-
-    def _on_typing(self, frame: wire.TypingFrame) -> None:
-        if frame.from_ is not None and self._typing.set(frame.from_, typing=frame.typing):
-            self._observer.typing(frame.from_, typing=frame.typing, group_id=None)
-
-    def _on_group_typing(self, frame: wire.GroupTypingFrame) -> None:
-        user_id = frame.user_id
-        if user_id is None or user_id == self.me:
-            return
-        if self._typing.set(f"{frame.group_id}\x00{user_id}", typing=frame.typing):
-            self._observer.typing(user_id, typing=frame.typing, group_id=frame.group_id)
-
-    def _typing_ended(self, key: str) -> None:
-        group_id, _, user_id = key.rpartition("\x00")
-        self._observer.typing(user_id, typing=False, group_id=group_id or None)
-
-    def _on_group_read(self, frame: wire.GroupReadFrame) -> None:
-        if frame.user_id is not None:
-            self._observer.group_read(frame.group_id, frame.message_id, frame.user_id)
-
-    def _on_group_event(self, payload: dict[str, Any]) -> None:
-        group_id = payload.get("groupId")
-        if isinstance(group_id, str):
-            self._observer.group_event(group_id, payload)
-
-    def _on_error(self, frame: wire.ErrorFrame) -> None:
-        words = printable(frame.message)
-        if not self._blame(words):
-            self._observer.error(words)
-
-    def _blame(self, words: str) -> bool:
-        """Find the message that the backend refuses; False if none can be meant.
-
-        The error names none. But the backend serves the frames of a socket in order, so it is the
-        oldest un-echoed one of those that can be refused in these words.
-        """
-        about_images = "images" in words
-        grouped = self.groups.in_flight(images_only=about_images)
-        if not about_images:
-            return "group" in words.lower() and self._refuse(grouped, words)
-        flights = [f for f in (grouped, self.sender.image_in_flight()) if f is not None]
-        return self._refuse(min(flights, key=lambda f: f.sent_at, default=None), words)
-
-    @staticmethod
-    def _refuse(flight: Refusable | None, words: str) -> bool:
-        if flight is None:
-            return False
-        flight.refuse(PermissionDeniedError(words))
-        return True
+        self._incoming.on_frame(frame)
 
     # ------------------------------------------------------------ what the parts report
 
