@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
@@ -78,6 +79,26 @@ def find_again(found: Found, keep: Collection[str] = ()) -> Found:
         NotFoundError: as `find`; then everything is as it was.
     """
     return _guarded(found.listed, lambda: _find_again(found, keep))
+
+
+def source_of(found: Found) -> Path | None:
+    """The file of a plugin's code, or its folder where it is a package or lies in one."""
+    module = found.imported.module
+    if module.__file__ is None:
+        return None
+    file = Path(module.__file__).resolve()
+    return file.parent if module.__package__ else file
+
+
+def source_of_listed(listed: str, base: Path) -> Path | None:
+    """The same of one that does not import, where that can be told: see `find`."""
+    if _is_path(listed):
+        return (base / Path(listed).expanduser()).resolve()
+    try:
+        spec = find_spec(_entry_point(listed).partition(":")[0])
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
 
 
 def _guarded(listed: str, action: Any) -> Found:

@@ -21,7 +21,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from chatbot.plugins.assembly import Assembled, Assembly, Check, Section, assemble
-from chatbot.plugins.discovery import Found, NotFoundError, find, find_again
+from chatbot.plugins.discovery import (
+    Found,
+    NotFoundError,
+    find,
+    find_again,
+    source_of,
+    source_of_listed,
+)
 from chatbot.plugins.errors import Problem
 from chatbot.plugins.providers import Provider
 
@@ -62,7 +69,7 @@ class Loader:
         check: asked for further problems of each compiled plugin.
     """
 
-    __slots__ = ("_base", "_check", "_extra", "_found", "_sections", "assembly")
+    __slots__ = ("_base", "_check", "_extra", "_found", "_listed", "_sections", "assembly")
 
     def __init__(
         self,
@@ -76,6 +83,7 @@ class Loader:
         self._sections = sections
         self._extra = extra
         self._check = check
+        self._listed: tuple[str, ...] = ()
         self._found: tuple[Found, ...] = ()
         self.assembly = Assembly()
 
@@ -85,11 +93,22 @@ class Loader:
         Plugins in `sections` that are not listed are reported, so the built-in ones belong into
         the list too, first.
         """
+        self._listed = tuple(listed)
         found, problems = self._import(listed)
         assembly = self._assemble(found)
         self.assembly = Assembly(assembly.plugins, (*problems, *assembly.problems))
         self._found = found
         return self.assembly
+
+    def sources(self) -> dict[str, Path]:
+        """Where each plugin's code lies, by name; what does not import goes by how it is listed."""
+        imported = {found.listed for found in self._found}
+        sources = {found.plugin.name: source_of(found) for found in self._found} | {
+            listed: source_of_listed(listed, self._base)
+            for listed in self._listed
+            if listed not in imported
+        }
+        return {name: source for name, source in sources.items() if source is not None}
 
     def enable(self, listed: str) -> Change:
         """What adding a plugin would make. One that was used before is imported afresh."""

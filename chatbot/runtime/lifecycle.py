@@ -194,7 +194,7 @@ class Lifecycle:
         await self._world.account.database.write(lambda c: _switch(c, names, off_at=now))
 
     async def _reload(self, name: str) -> None:
-        if name in self._off:
+        if name in self._off or any(off.listed == name for off in self._off.values()):
             raise ControlError(f"{name} is switched off")
         await self._apply(f"{name} stays as it was", self._loader.reload(name))
 

@@ -111,6 +111,9 @@ def test_reload_takes_a_changed_file_and_keeps_the_old_one_where_the_new_one_is_
     tmp_path: Path,
 ) -> None:
     write(tmp_path, "one", 1)
+    config, late = tmp_path / "one.toml", tmp_path / "late.py"
+    config.write_text(config.read_text().replace('["./one.py"]', '["./one.py", "./late.py"]'))
+    late.write_text("this is no python either")
     people = tmp_path / "people"
     with running(tmp_path, "one.toml", "--reload") as bot:
         url = bot.says(r"--server (\S+)")
@@ -121,6 +124,8 @@ def test_reload_takes_a_changed_file_and_keeps_the_old_one_where_the_new_one_is_
         write(tmp_path, "one", 2)
         bot.says("one is reloaded")
         assert asyncio.run(ask(url, people, "one", "carol")) == "one 2"
+        late.write_text("from chatbot import Plugin\nplugin = Plugin('late')\n")
+        bot.says("late.py is reloaded")
         assert bot.end() == 0
 
 
