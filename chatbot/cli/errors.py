@@ -6,7 +6,7 @@ import builtins
 import enum
 import logging
 import socket
-from typing import Final
+from typing import Final, TypeAlias
 
 import typer
 
@@ -35,7 +35,9 @@ class ExitCode(enum.IntEnum):
     """Ctrl-C, before there was something to stop in order."""
 
 
-_CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
+Codes: TypeAlias = tuple[tuple[type[Exception], ExitCode], ...]
+
+_CODES: Final[Codes] = (
     (SettingsError, ExitCode.CONFIGURATION),
     (exceptions.ValidationError, ExitCode.CONFIGURATION),
     (exceptions.AuthenticationError, ExitCode.AUTHENTICATION),
@@ -80,21 +82,12 @@ def complain(message: str) -> None:
 def exit_code(error: Exception) -> ExitCode | None:
     """Return the code of an error that is known to happen, None for any other."""
     from chatbot.runtime.options import PluginsError  # noqa: PLC0415 - heavy; most runs end well
-    from chatbot.server import ServerError  # noqa: PLC0415 - the same
+    from chatbot.server import DatabaseError, ListenError, ServerError  # noqa: PLC0415 - the same
 
-    if isinstance(error, PluginsError):
-        return ExitCode.CONFIGURATION
-    if isinstance(error, ServerError):
-        return _server_code(error)
-    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
-
-
-def _server_code(error: Exception) -> ExitCode:
-    """Tell apart what stood in the backend's way: the call, the port, or its database."""
-    match error.__cause__:
-        case None:
-            return ExitCode.CONFIGURATION
-        case OSError(filename=None):
-            return ExitCode.NETWORK
-        case _:
-            return ExitCode.STORAGE
+    rare: Codes = (
+        (PluginsError, ExitCode.CONFIGURATION),
+        (DatabaseError, ExitCode.STORAGE),
+        (ListenError, ExitCode.NETWORK),
+        (ServerError, ExitCode.CONFIGURATION),
+    )
+    return next((code for kind, code in (*rare, *_CODES) if isinstance(error, kind)), None)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from chatbot.server.errors import ServerError
+from chatbot.server.errors import DatabaseError, ListenError, ServerError
 from chatbot.server.limits import Limits
 from chatbot.server.server import DEFAULT_HOST, DEFAULT_PORT, Server
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Limits", "Server", "ServerError"]
+__all__ = [
+    "DEFAULT_HOST",
+    "DEFAULT_PORT",
+    "DatabaseError",
+    "Limits",
+    "ListenError",
+    "Server",
+    "ServerError",
+]

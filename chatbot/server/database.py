@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import aiosqlite
 
-from chatbot.server.errors import Refused, ServerError
+from chatbot.process_lock import LockHeldError, ProcessLock
+from chatbot.server.errors import DatabaseError, Refused
 from chatbot.server.schema import MIGRATIONS
 
 T = TypeVar("T")
@@ -78,9 +80,10 @@ class _Waiting:
 class Database:
     """The open file; made by `open`."""
 
-    def __init__(self, writer: _Thread, reader: _Thread) -> None:
+    def __init__(self, writer: _Thread, reader: _Thread, lock: ProcessLock) -> None:
         self._writer = writer
         self._reader = reader
+        self._lock = lock
         self._queue: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
@@ -91,29 +94,24 @@ class Database:
         """Open or make the file (0600, in a folder that is made 0700) and bring it up to date.
 
         Raises:
-            ServerError: it cannot be written, is no database, or comes from a newer version.
+            DatabaseError: it cannot be written, is no database, comes from a newer version, or is
+                used by another process.
         """
-        try:
-            uri = _create_private(path)
-            writer = await _connect(uri, "rw")
-        except (OSError, sqlite3.Error) as error:
-            raise ServerError(
-                f"The backend's database {path} cannot be opened: {error}."
-                " Check that the folder exists and is yours to write."
-            ) from error
-        try:
-            await writer.run(partial(_prepare, path=path))
-            reader = await _connect(uri, "ro")
-        except sqlite3.Error as error:
-            await writer.close()
-            raise ServerError(
-                f"The backend's database {path} cannot be used: {error}."
-                " Restore it from a backup, or move it away to begin with an empty one."
-            ) from error
-        except ServerError:
-            await writer.close()
-            raise
-        return cls(writer, reader)
+        async with AsyncExitStack() as stack:
+            uri, lock = _take(path)
+            stack.callback(lock.release)
+            try:
+                writer = await _connect(uri, "rw")
+                stack.push_async_callback(writer.close)
+                await writer.run(partial(_prepare, path=path))
+                reader = await _connect(uri, "ro")
+            except sqlite3.Error as error:
+                raise DatabaseError(
+                    f"The backend's database {path} cannot be used: {error}. What to do: make room "
+                    "if the disk is full; else restore a backup, or move it away to begin anew"
+                ) from error
+            stack.pop_all()
+        return cls(writer, reader, lock)
 
     def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
         """Queue `unit`; the future is done once its effects are on the disk.
@@ -147,6 +145,7 @@ class Database:
         await self._task
         await self._reader.close()
         await self._writer.close()
+        self._lock.release()
 
     async def _commit_batches(self) -> None:
         while self._queue or not self._closing:
@@ -182,16 +181,35 @@ def _log_failure(future: asyncio.Future[Any]) -> None:
         _log.warning("A change was not made: %s", error)
 
 
-def _create_private(path: Path) -> str:
-    """Make the file before SQLite does, whose journals then get the same permissions.
+def _take(path: Path) -> tuple[str, ProcessLock]:
+    """Make the file, and keep other processes out: two backends would not hear of each other.
 
     Returns:
-        its URI.
+        its URI and the lock, which is held.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = ProcessLock(path.with_name(f"{path.name}.lock"))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+        _create_private(path)
+    except LockHeldError as error:
+        raise DatabaseError(
+            f"The backend's database {path} is in use by {error}. What to do: stop it first, or"
+            " give this backend a database of its own"
+        ) from None
+    except OSError as error:
+        lock.release()
+        raise DatabaseError(
+            f"The backend's database {path} cannot be opened: {error.filename}: {error.strerror}."
+            " What to do: choose a file in a folder that is yours to write"
+        ) from error
+    return path.resolve().as_uri(), lock
+
+
+def _create_private(path: Path) -> None:
+    """Make the file before SQLite does, whose journals then get the same permissions."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)
-    return path.resolve().as_uri()
 
 
 async def _connect(uri: str, mode: str) -> _Thread:
@@ -211,9 +229,9 @@ def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise ServerError(
-            f"The backend's database {path} was written by a newer version"
-            f" (schema {version}, this one knows {len(MIGRATIONS)}). Update the program."
+        raise DatabaseError(
+            f"The backend's database {path} was written by a newer version (schema {version}, this"
+            f" one knows {len(MIGRATIONS)}). What to do: install the newer program"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -15,6 +15,14 @@ class ServerError(Exception):
     """The backend cannot start or go on: the text says what stands in the way and what to do."""
 
 
+class DatabaseError(ServerError):
+    """Its database cannot be used: not writable, damaged, of a newer version, or in use."""
+
+
+class ListenError(ServerError):
+    """It cannot listen where it was told to: most often, the port is taken."""
+
+
 class Refused(Exception):  # noqa: N818 - an answer to the caller, not a fault of ours
     """A call or frame that is not served; `text` goes to the caller as it is.
 

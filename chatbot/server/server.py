@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 from contextlib import AsyncExitStack
@@ -17,7 +18,7 @@ from argon2 import PasswordHasher
 from chatbot.server.accounts import promote
 from chatbot.server.assembly import Assembly, Parts
 from chatbot.server.database import Database
-from chatbot.server.errors import ServerError
+from chatbot.server.errors import ListenError, ServerError
 from chatbot.server.http import BodyReader
 from chatbot.server.limits import Clock, Limits, SteadyClock, system_time
 from chatbot.server.passwords import Passwords
@@ -96,7 +97,9 @@ class Server:
         """Open the database and listen.
 
         Raises:
-            ServerError: it runs already, the database cannot be used, or the port is taken.
+            DatabaseError: the database cannot be used, or another process uses it.
+            ListenError: the port is taken.
+            ServerError: it runs already.
         """
         if self._database is not None:
             raise ServerError(f"The backend runs already, at {self.url}.")
@@ -167,13 +170,19 @@ class Server:
                 partial(parts.gate.admit, runner.server), self.host, self._port
             )
         except OSError as error:
-            raise ServerError(
-                f"The backend cannot listen on {self.host} port {self._port}: {error.strerror}."
-                " Is it running already? Choose another port, or 0 for any."
+            raise ListenError(
+                f"The backend cannot listen on {self.host} port {self._port}: {_reason(error)}."
+                " What to do: choose another port (0 takes any that is free), or an address of"
+                " this machine"
             ) from error
         stack.callback(parts.gate.close)
         stack.callback(listener.close)
         self._port = listener.sockets[0].getsockname()[1]
+
+
+def _reason(error: OSError) -> str:
+    """Why nothing listens there; asyncio's own words tell the address once more."""
+    return "the port is taken" if error.errno == errno.EADDRINUSE else f"{error.strerror}"
 
 
 def _is_loopback(host: str) -> bool:

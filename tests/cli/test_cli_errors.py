@@ -3,20 +3,14 @@ from __future__ import annotations
 import errno
 import io
 import logging
-import sqlite3
 
 import pytest
 
 from chatbot.cli.errors import ExitCode, complain, exit_code, report
 from chatbot.client import exceptions
 from chatbot.client.logs import configure_logging
-from chatbot.server import ServerError
+from chatbot.server import DatabaseError, ListenError, ServerError
 from chatbot.settings_errors import SettingsError, SettingsProblem
-
-
-def caused(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
 
 
 @pytest.mark.parametrize(
@@ -35,9 +29,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (exceptions.SessionNotFoundError("x"), 1),
         (exceptions.IdentityError("x"), 1),
         (ServerError("no such account"), 2),
-        (caused(ServerError("x"), OSError(errno.EADDRINUSE, "in use")), 5),
-        (caused(ServerError("x"), OSError(errno.EACCES, "denied", "b.db")), 4),
-        (caused(ServerError("x"), sqlite3.DatabaseError("damaged")), 4),
+        (ListenError("the port is taken"), 5),
+        (DatabaseError("damaged"), 4),
         (TimeoutError("x"), 5),
         (ConnectionResetError("x"), 5),
         (PermissionError(errno.EACCES, "denied", "file"), 4),

@@ -13,7 +13,7 @@ import pytest
 from doubles.faulty_backend import CHEAP_HASHER
 from doubles.raw_client import Person, RawBackend, raw_backend
 
-from chatbot.server import Server, ServerError
+from chatbot.server import DatabaseError, ListenError, Server, ServerError
 
 
 def a_server(path: Path, port: int = 0, host: str = "127.0.0.1") -> Server:
@@ -102,8 +102,16 @@ async def test_stopping_twice_is_no_harm(database_path: Path) -> None:
 
 async def test_a_port_that_is_taken(database_path: Path, tmp_path: Path) -> None:
     async with a_server(database_path) as first:
-        with pytest.raises(ServerError, match=f"port {first.port}.*another port"):
+        with pytest.raises(ListenError, match=f"port {first.port}: the port is taken.*another"):
             await a_server(tmp_path / "other.db", port=first.port).start()
+
+
+async def test_a_database_that_another_backend_uses(database_path: Path) -> None:
+    async with a_server(database_path):
+        with pytest.raises(DatabaseError, match=f"in use by process {os.getpid()}"):
+            await a_server(database_path).start()
+    async with a_server(database_path):
+        pass
 
 
 async def test_ipv6(database_path: Path) -> None:
@@ -144,7 +152,7 @@ async def test_a_file_with_looser_permissions_is_tightened(database_path: Path) 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(ServerError, match="cannot be opened"):
+    with pytest.raises(DatabaseError, match="cannot be opened"):
         await a_server(tmp_path / "file" / "backend.db").start()
 
 
@@ -152,7 +160,7 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
 
-    with pytest.raises(ServerError, match="cannot be opened"):
+    with pytest.raises(DatabaseError, match="cannot be opened"):
         await a_server(tmp_path / "backend.db").start()
 
 
@@ -161,7 +169,7 @@ async def test_a_file_that_is_no_database_is_left_as_it_is(database_path: Path) 
     database_path.write_bytes(b"something precious, and no database at all" * 100)
     before = database_path.read_bytes()
 
-    with pytest.raises(ServerError, match="cannot be used"):
+    with pytest.raises(DatabaseError, match="cannot be used"):
         await a_server(database_path).start()
 
     assert database_path.read_bytes() == before
@@ -174,5 +182,5 @@ async def test_a_database_of_a_newer_version_is_left_as_it_is(database_path: Pat
         connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(ServerError, match="newer version"):
+    with pytest.raises(DatabaseError, match="newer version"):
         await a_server(database_path).start()
