@@ -207,6 +207,7 @@ class Jobs:
 
     async def _arm(self) -> None:
         wake_at = await self.storage.wake_at(self._plugins, self._running.keys())
+        self._look_again |= self._world.clock.now() < self._looked_at  # set back meanwhile
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
