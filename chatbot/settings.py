@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -36,6 +35,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from chatbot.client import exceptions
 from chatbot.client.settings import CryptoSection, MessagesSection
+from chatbot.client.settings import Section as PlainSection
 from chatbot.client.transport.security import check_server_url, is_loopback
 from chatbot.settings_errors import SettingsError, SettingsProblem, explain
 
@@ -77,12 +77,10 @@ Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Rate = Annotated[str, AfterValidator(_check_rate)]
 
 
-class Section(BaseModel):
+class Section(PlainSection):
     """A table of config.toml."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(validate_default=True)
 
     def anchored(self, directory: Path) -> Self:
         """Return it with every relative path counted from `directory`; `~` is the user's home."""
@@ -317,7 +315,9 @@ def _read(file: Path) -> BotSettings:
         reason = f"cannot be read: {error.strerror}"
     except SourceError as error:
         reason = f"a variable of the environment is in the way: {error}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        reason = f"is not text in UTF-8 (byte {error.start})"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = f"is not TOML: {error}"
     except RuntimeError as error:
         reason = str(error)  # the home directory of a ~ in a path is not known

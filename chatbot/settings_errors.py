@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -82,37 +82,56 @@ def explain(
         variables: which environment variable gave the value of a key.
     """
     location = details["loc"]
-    names = tuple(part for part in location if isinstance(part, str))
+    names = _names(location)
     return SettingsProblem(
         source=variables.get(names, str(file)),
         key=_dotted(location),
-        message=_message(details, names, model),
+        message=in_words(details, model),
     )
 
 
-def _message(details: ErrorDetails, names: tuple[str, ...], model: type[BaseModel]) -> str:
+def in_words(details: ErrorDetails, model: type[BaseModel], *, show: bool = True) -> str:
+    """Say what pydantic has found.
+
+    Args:
+        details: one of its findings.
+        model: what was validated, to name the keys that there are.
+        show: say what was given, but for what looks like a secret by its name.
+    """
+    names = _names(details["loc"])
     match details["type"]:
         case "extra_forbidden":
             return _unknown(names[-1], list(_keys(model, names[:-1])))
         case "missing":
-            return f"missing; expected {_keys(model, names[:-1])[names[-1]].description}"
+            return f"missing; expected {_wanted(model, names)}"
         case "value_error":
             return str(details["ctx"]["error"])
     fallback = _SENTENCE.sub("", details["msg"])
-    expected = _EXPECTED.get(details["type"], fallback)
-    return f"expected {expected}, got {_shown(names, details['input'])}"
+    expected = f"expected {_EXPECTED.get(details['type'], fallback)}"
+    return f"{expected}, got {_shown(names, details['input'])}" if show else expected
+
+
+def _names(location: Sequence[str | int]) -> tuple[str, ...]:
+    return tuple(part for part in location if isinstance(part, str))
+
+
+def _wanted(model: type[BaseModel], names: Sequence[str]) -> str:
+    field = _keys(model, names[:-1]).get(names[-1])
+    return (field and field.description) or "a value"
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     if _SECRET.search(name):
         return "unknown key; a password belongs in a file of its own, see password_file"
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
-    return f"unknown key; {meant}"
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"unknown key; did you mean {close[0]}?"
+    return f"unknown key; expected one of {', '.join(known)}" if known else "unknown key"
 
 
 def _shown(names: tuple[str, ...], value: Any) -> str:
     match value:
+        case bool():
+            return str(value).lower()
         case dict():
             return "a table"
         case list() | tuple():
@@ -129,7 +148,11 @@ def _dotted(location: Sequence[str | int]) -> str:
 
 
 def _keys(model: object, names: Sequence[str]) -> dict[str, FieldInfo]:
-    """Return the keys of the section at `names`; none where it is not a plain section."""
-    fields: Mapping[str, FieldInfo] = getattr(model, "model_fields", {})
+    """Return the keys of the section at `names`; none where no model describes it."""
+    fields: Mapping[str, FieldInfo] | None = getattr(model, "model_fields", None)
+    if fields is None:  # a list of sections, or one that may be left out
+        return next((keys for part in get_args(model) if (keys := _keys(part, names))), {})
     keys = {field.alias or name: field for name, field in fields.items()}
-    return _keys(keys[names[0]].annotation, names[1:]) if names else keys
+    if not names:
+        return keys
+    return _keys(keys[names[0]].annotation, names[1:]) if names[0] in keys else {}

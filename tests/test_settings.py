@@ -175,8 +175,8 @@ def test_every_problem_is_told_at_once_with_its_key(file: Path) -> None:
         "bot.timezone": "expected a time zone such as \"Europe/Berlin\", got 'Moon/Base'",
         "bot.group_commands": "expected 'confirm' or 'trust', got 'always'",
         "server.port": "expected less than or equal to 65535, got 70000",
-        "server.url": "Refusing to talk to chat.example in clear text: use https://, or set "
-        "allow_insecure = true if this network is yours alone",
+        "server.url": "Refusing to talk to chat.example in clear text: use https://, or allow it "
+        "(allow_insecure = true, --allow-insecure) if this network is yours alone",
         "plugins.load": "expected an array, got 3",
         "plugins.dice": "expected a table, got 4",
         "logging": "expected a table, got an array",
@@ -197,7 +197,9 @@ def test_every_problem_is_told_at_once_with_its_key(file: Path) -> None:
         (f"{MINIMAL}[messages]\nimages = 'no'", "messages.images", "'encrypted' or 'browser'"),
         (f"{MINIMAL}[crypto]\nprekey_minimum = 0", "crypto.prekey_minimum", "equal to 1, got 0"),
         (f"{MINIMAL}[server]\nport = 1.5", "server.port", "expected a whole number, got 1.5"),
-        (f"{MINIMAL}[server]\nurl = 'chat'", "server.url", "looks like https://"),
+        (f"{MINIMAL}[limits]\ntries = true", "limits.tries", "expected a whole number, got true"),
+        (f"{MINIMAL}[http]\nport = false", "http.port", "expected a whole number, got false"),
+        (f"{MINIMAL}[server]\nurl = 'chat'", "server.url", "'chat' is no server URL: expected"),
         (f"{MINIMAL}timezone = '{'x' * 99}'", "bot.timezone", f"got '{'x' * 59}…"),
         ("bot = \n", "", "is not TOML: Invalid value (at line 1, column 7)"),
         (f"a = {'[' * 5000}", "", "is not TOML"),
@@ -228,7 +230,7 @@ def test_a_value_of_a_wrong_type_for_a_secret_is_not_shown(file: Path) -> None:
 
 def test_a_password_in_an_url_is_not_shown(file: Path) -> None:
     found = problems(file, f"{MINIMAL}[server]\nurl = 'https://me:hunter2@chat.example'")
-    assert found == {"server.url": "A server URL has no user name, query or fragment"}
+    assert found == {"server.url": "Expected a server URL without user name, query or fragment"}
 
 
 def test_a_problem_names_the_variable_it_comes_from(
@@ -260,7 +262,7 @@ def test_an_unreadable_file_is_told(file: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"config: cannot be read: "):
         load_settings(tmp_path / "config")
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match="is not TOML"):
+    with pytest.raises(SettingsError, match="is not text in UTF-8"):
         load_settings(file)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from chatbot.client.crypto.identity import format_fingerprint
-from chatbot.client.exceptions import StorageError, ValidationError
+from chatbot.client.exceptions import ValidationError
+from chatbot.client.qr_code import FingerprintQR
 from chatbot.client.storage.key_storage import stored_fingerprint
 from chatbot.client.storage.paths import AccountIndex, directory_name
 from chatbot.settings import BotSettings, load_settings
@@ -18,7 +19,8 @@ def fingerprint(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The bot's config.toml.")],
     *,
     qr: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it as a QR code: .png or .svg.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as a QR code, e.g. bot.png or bot.svg."),
     ] = None,
 ) -> None:
     """Show a bot's fingerprint; the bot must have been started before, and may be running."""
@@ -31,7 +33,7 @@ def fingerprint(
         )
     typer.echo(format_fingerprint(found))
     if qr is not None:
-        _save_qr(found, qr)
+        FingerprintQR(found).save(qr)
 
 
 def _find(settings: BotSettings) -> str | None:
@@ -40,14 +42,3 @@ def _find(settings: BotSettings) -> str | None:
     if user_id is None:
         return None
     return stored_fingerprint(settings.storage.path / directory_name(user_id))
-
-
-def _save_qr(found: str, file: Path) -> None:
-    import segno  # noqa: PLC0415 - wanted rarely
-
-    try:
-        segno.make_qr(found).save(str(file), scale=8)
-    except ValueError:
-        raise ValidationError(f"{file}: expected a name that ends in .png or .svg") from None
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written: {error.strerror}") from error

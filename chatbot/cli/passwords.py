@@ -121,7 +121,9 @@ def read_password_file(file: Path) -> str:
     try:
         return _checked(line.decode().rstrip("\r\n"), str(file))
     except UnicodeDecodeError:
-        raise ValidationError(f"The first line of {file} is not text in UTF-8") from None
+        raise ValidationError(
+            f"The first line of {file} is not text in UTF-8. What to do: write the password into it"
+        ) from None
 
 
 def generate_password_file(file: Path) -> bool:
@@ -180,7 +182,9 @@ def _require_terminal(what: str, variable: str, option: str) -> None:
 
 def _checked(password: str, source: str) -> str:
     if not password:
-        raise ValidationError(f"The password is empty ({source})")
+        raise ValidationError(
+            f"The password is empty ({source}). What to do: give one, or remove what is empty"
+        )
     if len(password.encode(errors="surrogatepass")) > _LONGEST:
         raise ValidationError(f"The password is longer than {_LONGEST} bytes ({source})")
     return password

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from chatbot.client.exceptions import ValidationError
+from chatbot.client.exceptions import StorageError, ValidationError
+from chatbot.client.storage.files import create_private
 
 if TYPE_CHECKING:
     from segno import QRCode
+
+_ENDINGS: Final = (".png", ".svg", ".pdf", ".eps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,27 @@ class FingerprintQR:
         """Write the code into a file.
 
         Args:
-            path: its ending says what: .png, .svg, .pdf, .eps or .txt.
+            path: its ending says what: `.png`, `.svg`, `.pdf` or `.eps`. The file is its owner's
+                alone (0600): who could write to it could put another code there.
             scale: pixels (or points) of one module's side.
 
         Raises:
-            ValidationError: the ending is another, or the file cannot be written.
+            ValidationError: the ending is another.
+            StorageError: the file cannot be written.
         """
         target = Path(path).expanduser()
+        if target.suffix.lower() not in _ENDINGS:
+            raise ValidationError(
+                f"{target}: expected a name that ends in one of {', '.join(_ENDINGS)}"
+            )
         try:
+            create_private(target)
             self._code().save(str(target), scale=scale)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ValidationError(f"{target} cannot be written: {reason}") from error
+        except OSError as error:
+            raise StorageError(
+                f"{target} cannot be written: {error.strerror}. What to do: name a file in a "
+                "folder that is there and yours to write"
+            ) from error
 
     def as_text(self) -> str:
         """The code as lines of block characters, for a terminal."""

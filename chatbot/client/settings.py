@@ -11,10 +11,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic_core import PydanticKnownError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -49,6 +50,16 @@ class Section(BaseModel):
     """A table of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """Refuse `threads = true`, which pydantic takes for 1, as Python does."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        numbers = {int, float} & {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and numbers:
+            raise PydanticKnownError("float_type" if float in numbers else "int_type")
+        return value
 
 
 class ServerSection(Section):

@@ -7,6 +7,7 @@ from typing import Any
 
 from chatbot.plugins.errors import Problem, Problems
 from chatbot.plugins.plugin import Plugin
+from chatbot.settings_errors import in_words
 
 
 def validate_config(
@@ -41,9 +42,9 @@ def _validated(
     try:
         return model.model_validate(dict(section), extra=extra)
     except ValidationError as error:
-        for wrong in error.errors(include_input=False, include_url=False, include_context=False):
+        for wrong in error.errors(include_input=False, include_url=False):
             path = ".".join(map(str, ("plugins", plugin.name, *wrong["loc"])))
-            problems.add(f"{path}: {wrong['msg']}")
+            problems.add(f"{path}: {in_words(wrong, model, show=False)}")
     except Exception as error:  # noqa: BLE001 - an author's validator may raise anything
         problems.add(f"plugins.{plugin.name}: its model failed with {type(error).__name__}")
     return None

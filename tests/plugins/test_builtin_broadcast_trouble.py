@@ -167,12 +167,12 @@ async def test_a_picture_is_broadcast_too(chat_world: ChatWorld, tmp_path: Path)
 @pytest.mark.parametrize(
     ("section", "problem"),
     [
-        ({"rate": "fast"}, "plugins.broadcast.rate: Value error, expected a rate"),
+        ({"rate": "fast"}, "plugins.broadcast.rate: expected a rate"),
         ({"audiences": {"The Team": []}}, "plugins.broadcast.audiences.The Team"),
         ({"audiences": {"team": [""]}}, "plugins.broadcast.audiences.team.0"),
         ({"open": ["a b"]}, "plugins.broadcast.open.0"),
         ({"keep": 0}, "plugins.broadcast.keep"),
-        ({"audience": {}}, "plugins.broadcast.audience: Extra inputs are not permitted"),
+        ({"audience": {}}, "plugins.broadcast.audience: unknown key; did you mean audiences?"),
     ],
 )
 async def test_a_wrong_configuration_is_named(

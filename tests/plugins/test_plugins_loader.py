@@ -289,14 +289,14 @@ async def test_a_plugin_is_given_its_validated_configuration(write: Write, tmp_p
 @pytest.mark.parametrize(
     ("section", "messages"),
     [
-        ({}, ["plugins.configured.name: Field required"]),
+        ({}, ["plugins.configured.name: missing; expected a value"]),
         (
             {"name": 5, "nome": "x", "inner": {"port": -4711, "prot": 2}},
             [
-                "plugins.configured.name: Input should be a valid string",
-                "plugins.configured.inner.port: Input should be greater than or equal to 0",
-                "plugins.configured.inner.prot: Extra inputs are not permitted",
-                "plugins.configured.nome: Extra inputs are not permitted",
+                "plugins.configured.name: expected a string",
+                "plugins.configured.inner.port: expected greater than or equal to 0",
+                "plugins.configured.inner.prot: unknown key; did you mean port?",
+                "plugins.configured.nome: unknown key; did you mean name?",
             ],
         ),
         (

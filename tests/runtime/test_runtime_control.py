@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from doubles.clients import CHEAP
@@ -18,6 +19,7 @@ from doubles.stage import Stage
 
 from chatbot.client.client import WhatsAppClient
 from chatbot.client.exceptions import (
+    AuthenticationError,
     IdentityError,
     SessionNotFoundError,
     StorageError,
@@ -132,7 +134,9 @@ async def either_way(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
             yield it
 
 
-async def test_a_running_bot_tells_how_it_is(either_way: Stage) -> None:
+async def test_a_running_bot_tells_how_it_is(
+    either_way: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = await play(either_way)
     await (await either_way.person("alice")).says("/echo hi")
     async with controlled(bot) as reached:
@@ -147,6 +151,12 @@ async def test_a_running_bot_tells_how_it_is(either_way: Stage) -> None:
         subjects = {finding.subject: finding for finding in await reached.do(Examine())}
         assert "ahead of the backend's" in subjects["clock"].state
         assert subjects["clock"].advice is not None
+        refused = AsyncMock(side_effect=AuthenticationError("Your account has been disabled"))
+        monkeypatch.setattr(bot.target.account.rest, "prekey_status", refused)
+        subjects = {finding.subject: finding for finding in await reached.do(Examine())}
+        assert subjects["backend"].state.endswith(
+            "refuses this bot: Your account has been disabled"
+        )
         kinds = await asyncio.to_thread(modes, bot.target.account.path)
     assert kinds == {0o600}
     assert await nobody_runs(bot.target.account.path)

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from chatbot.client.exceptions import ValidationError
 
+_LONGEST_SHOWN: Final = 100
 _SECURE: Final = frozenset({"https", "wss"})
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
 
@@ -85,12 +86,14 @@ def _checked(url: str, schemes: tuple[str, str], *, allow_insecure: bool) -> Spl
         raise ValidationError(f"The server URL cannot be read: {error}") from error
     secure, clear = schemes
     if parts.scheme not in schemes or not host or port == 0:
-        raise ValidationError(f"A server URL looks like {secure}://chat.example")
+        raise ValidationError(
+            f"{url[:_LONGEST_SHOWN]!r} is no server URL: expected one like {secure}://chat.example"
+        )
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValidationError("A server URL has no user name, query or fragment")
+        raise ValidationError("Expected a server URL without user name, query or fragment")
     if parts.scheme == clear and not allow_insecure and not is_loopback(host):
         raise ValidationError(
             f"Refusing to talk to {host} in clear text: use {secure}://, "
-            "or set allow_insecure = true if this network is yours alone",
+            "or allow it (allow_insecure = true, --allow-insecure) if this network is yours alone"
         )
     return parts

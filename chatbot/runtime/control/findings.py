@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chatbot.client.exceptions import WhatsAppClientError
+from chatbot.client.exceptions import ConnectionError, WhatsAppClientError
 from chatbot.runtime.control.target import Target
 from chatbot.runtime.monitoring.gauges import QueueDepths, queue_depths
 
@@ -55,9 +55,12 @@ async def _backend(target: Target) -> list[Finding]:
     account = target.account
     try:
         published = await account.rest.prekey_status()
-    except WhatsAppClientError as error:
-        advice = f"{error}. Check the network, [server] url and the account's password"
+    except ConnectionError as error:
+        advice = f"check the network and [server] url: {error}"
         return [Finding("backend", f"{account.rest.server_url} does not answer", advice)]
+    except WhatsAppClientError as error:
+        state = f"{account.rest.server_url} answers, and refuses this bot: {error}"
+        return [Finding("backend", state, "check the password, or ask an administrator")]
     signed, count = published.signed_prekey_key_id, published.one_time_prekey_count
     return [
         Finding("backend", f"{account.rest.server_url} answers"),
