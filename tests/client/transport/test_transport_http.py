@@ -356,10 +356,11 @@ async def test_a_history_without_end_is_given_up(piece: bytes) -> None:
 
 
 async def test_a_history_need_not_be_taken_to_its_end() -> None:
-    async with calling(endless(b"," + row())) as (_, rest):
+    patient = {"connect": 20.0, "idle": 20.0}
+    async with calling(endless(b"," + row()), limits=patient) as (_, rest):
         async with aclosing(rest.iter_history("you")) as rows:
             assert (await anext(rows)).id == "m1"
-        assert await asyncio.wait_for(history_head(rest), 5) == "m1"
+        assert await asyncio.wait_for(history_head(rest), 20) == "m1"
 
 
 async def history_head(rest: RestClient) -> str:
