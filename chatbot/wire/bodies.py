@@ -1,69 +1,23 @@
-"""The frames and REST bodies of PROTOCOL.md 2 and 3, typed once for client and server.
-
-msgspec decodes and checks in one step: a value that is not of its field's type never becomes an
-object. Field names follow Python; `rename` gives the wire's own spelling. Optional fields accept
-null, because the backend sends both null and nothing at all.
-"""
+"""The bodies of REST calls and of their answers (PROTOCOL.md 2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any
 
-import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
-MAX_SAFE_INTEGER: Final = 2**53 - 1
-"""The largest integer that a browser reads exactly."""
+from chatbot.wire.values import (
+    Body,
+    CamelBody,
+    KeyId,
+    MessageStatus,
+    Permission,
+    Time,
+    Timestamp,
+    written,
+)
 
-MAX_IMAGE_BYTES: Final = 5 * 1024 * 1024
-"""The largest image that the backend takes (PROTOCOL.md 3)."""
-
-IMAGE_PLACEHOLDER: Final = "📷 Image"
-"""The content of a message whose picture travels in `imageData`."""
-
-STATUS_BATCH: Final = 98
-"""How many message ids fit in one status update: the database binds at most 100 values."""
-
-AUTHENTICATED_SOCKETS_HEADER: Final = "X-Authenticated-Sockets"
-"""Sent as `1` by a backend that checks the JWT of every socket."""
-
-TOKEN_HEADER: Final = "X-Auth-Token"  # noqa: S105 - the name of a header
-"""Carries the JWT on calls whose `Authorization` holds a bare user id."""
-
-T = TypeVar("T")
-
-Timestamp: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SAFE_INTEGER)]
-"""Milliseconds since the epoch."""
-
-Time: TypeAlias = int | str | None
-"""The same in what only people look at; the database also writes digits, and ISO 8601."""
-
-KeyId: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-MessageStatus: TypeAlias = Literal["sent", "delivered", "read"]
-MessageType: TypeAlias = Literal["text", "image"]
-GroupRole: TypeAlias = Literal["owner", "admin", "member"]
-Permission: TypeAlias = Literal["everyone", "admins_only"]
-
-
-class Body(Struct, omit_defaults=True):
-    """A REST body or frame payload whose names are the same on the wire."""
-
-
-class CamelBody(Struct, omit_defaults=True, rename="camel"):
-    """The same for those that the wire spells in camelCase."""
-
-
-def _written(make: Callable[[], T]) -> T:
-    """A default for reading that is written all the same: the real backend needs the field.
-
-    msgspec leaves out what equals a plain default, or is one of its own empty containers.
-    """
-    default: T = field(default_factory=lambda: make())  # noqa: PLW0108 - `list` itself is known
-    return default
-
-
-# ---------------------------------------------------------------- REST: accounts
+# ---------------------------------------------------------------- accounts
 
 
 class Credentials(Body):
@@ -122,7 +76,7 @@ class Success(Body):
     success: bool = True
 
 
-# ---------------------------------------------------------------- REST: keys
+# ---------------------------------------------------------------- keys
 
 
 class SignedPrekeyBody(CamelBody):
@@ -194,7 +148,7 @@ class Verification(CamelBody):
     method: str | None = None
 
 
-# ---------------------------------------------------------------- REST: messages
+# ---------------------------------------------------------------- messages
 
 
 class HistoryRow(CamelBody, kw_only=True):
@@ -220,7 +174,7 @@ class StoreMessageBody(CamelBody):
     to_user: str
     content: str
     timestamp: Timestamp
-    status: MessageStatus = _written(lambda: "sent")
+    status: MessageStatus = written(lambda: "sent")
 
 
 class StatusBatchBody(CamelBody):
@@ -237,7 +191,7 @@ class StatusBatchResult(Body):
     updated: int = 0
 
 
-# ---------------------------------------------------------------- REST: groups
+# ---------------------------------------------------------------- groups
 
 
 class GroupSettings(CamelBody, omit_defaults=False):
@@ -255,7 +209,7 @@ class GroupCreate(CamelBody):
     name: str
     description: str | None = None
     avatar: str | None = None
-    member_ids: list[str] = _written(list)
+    member_ids: list[str] = written(list)
     settings: GroupSettings | None = None
 
 
@@ -308,7 +262,7 @@ class MembersAddResult(Body):
     """Its answer: the user ids that were added."""
 
     success: bool = True
-    added: list[str] = []
+    added: list[str] = field(default_factory=list)
 
 
 class RoleBody(Body):
@@ -372,153 +326,3 @@ class UserPermissionsBody(Body):
     """PUT /api/admin/users/{id}/permissions."""
 
     can_send_images: bool | int
-
-
-# ---------------------------------------------------------------- WebSocket
-
-
-class Frame(Struct):
-    """Every frame, both ways. The payload is decoded by its type, and only when it is wanted."""
-
-    type: str
-    payload: Raw
-
-
-class AuthFrame(CamelBody):
-    """-> auth."""
-
-    user_id: str
-    username: str
-
-
-class SendFrame(CamelBody, kw_only=True):
-    """-> message. Without `message_id` the server makes one."""
-
-    to: str
-    content: str
-    message_type: MessageType = _written(lambda: "text")
-    encrypted: bool = _written(bool)
-    message_id: str | None = None
-    image_data: str | None = None
-
-
-class MessageFrame(CamelBody, kw_only=True):
-    """<- message, and its echo to the sender."""
-
-    id: str
-    from_: str = field(name="from")
-    to: str
-    content: str = ""
-    timestamp: Timestamp = 0
-    status: str = "sent"
-    type: str = "text"
-    encrypted: bool | int | None = False
-    image_data: str | None = None
-
-
-class TypingFrame(CamelBody, kw_only=True):
-    """<-> typing: `to` on the way in, `from` and `username` on the way out."""
-
-    typing: bool
-    to: str | None = None
-    from_: str | None = field(default=None, name="from")
-    username: str | None = None
-
-
-class StatusFrame(CamelBody, kw_only=True):
-    """<-> status. Sent to oneself it is a liveness probe."""
-
-    message_id: str
-    status: str
-    to: str | None = None
-
-
-class ReadFrame(CamelBody, kw_only=True):
-    """<-> read: `to` on the way in, `read_by` on the way out."""
-
-    message_ids: list[str]
-    to: str | None = None
-    read_by: str | None = None
-
-
-class OnlineFrame(CamelBody, kw_only=True):
-    """<- online, on a change; the answer to `auth` has `users` instead."""
-
-    user_id: str | None = None
-    username: str | None = None
-    online: bool | None = None
-    users: list[OnlineUser] | None = None
-
-
-class OnlineUser(CamelBody):
-    """An entry of the list that answers `auth`."""
-
-    user_id: str
-    username: str | None = None
-    online: bool = True
-
-
-class GroupSendFrame(CamelBody, kw_only=True):
-    """-> group_message. `message_id` is an extra of the embedded backend."""
-
-    group_id: str
-    content: str
-    message_type: MessageType = _written(lambda: "text")
-    image_data: str | None = None
-    message_id: str | None = None
-
-
-class GroupMessageFrame(Body, kw_only=True):
-    """<- group_message, to every online member and the sender."""
-
-    id: str
-    group_id: str
-    from_user: str
-    content: str = ""
-    timestamp: Timestamp = 0
-    type: str = "text"
-    image_data: str | None = field(default=None, name="imageData")
-    from_username: str | None = None
-
-
-class GroupReadFrame(CamelBody, kw_only=True):
-    """<-> group_read."""
-
-    group_id: str
-    message_id: str
-    user_id: str | None = None
-    read_at: Time = None
-
-
-class GroupTypingFrame(CamelBody, kw_only=True):
-    """<-> group_typing."""
-
-    group_id: str
-    typing: bool
-    user_id: str | None = None
-    username: str | None = None
-
-
-class ErrorFrame(Body):
-    """<- error, with nothing to tell which frame it was."""
-
-    message: str = ""
-
-
-_encoder: Final = msgspec.json.Encoder()
-_frame_decoder: Final = msgspec.json.Decoder(Frame)
-
-
-def encode_frame(kind: str, payload: Struct | dict[str, Any]) -> bytes:
-    """Encode one frame as JSON text (UTF-8)."""
-    return _encoder.encode({"type": kind, "payload": payload})
-
-
-def decode_frame(data: str | bytes | bytearray | memoryview) -> Frame:
-    """Decode a frame's outer shape, leaving the payload as raw JSON.
-
-    Raises:
-        msgspec.DecodeError: not JSON, or not `{"type": str, "payload": ...}`.
-        RecursionError: nested too deep.
-    """
-    return _frame_decoder.decode(data)
