@@ -42,7 +42,7 @@ chaos: $(VENV)/.test ## Break everything for some 20 minutes and count (SEED=n r
 	PYTHONPATH=tests $(BIN)/python -m faults.chaos $(if $(SEED),--seed $(SEED)) --json chaos.json
 
 talk: $(VENV)/.test ## Have a client and a browser say 10,000 things in spite of all (SEED=n varies).
-	BROWSER_MESSAGES=10000 BROWSER_SEED=$(or $(SEED),3) $(BIN)/python -m pytest \
+	BROWSER_MESSAGES=10000 BROWSER_SEED=$(or $(SEED),1) $(BIN)/python -m pytest \
 		-o faulthandler_timeout=0 -o log_cli=true -o log_cli_level=INFO \
 		tests/client/messaging/test_messaging_browser.py
 
