@@ -67,13 +67,12 @@ class Terms(Struct, frozen=True, kw_only=True):
     """On what terms a message is accepted.
 
     Attributes:
-        gaps: whether messages before it in its session may be missing (PROTOCOL.md 4.3).
-        openings: whether it may open a session, which never shows that none are.
+        gaps: whether messages before it may be missing (PROTOCOL.md 4.3). One that opens a session
+            never shows that none are.
         again: whether it has failed before, and has to leave some of the budget to others.
     """
 
     gaps: bool = True
-    openings: bool = True
     again: bool = False
 
 
@@ -199,7 +198,7 @@ class PeerRecord:
             )
             raise
         self._require_pinned(header.sender_identity_key)
-        if not terms.openings:
+        if not terms.gaps:
             raise GapError("what was before this session is not known", reason="gap")
         self._add(session)
         self._remember_ephemeral(header.sender_ephemeral_key, session.id, now)

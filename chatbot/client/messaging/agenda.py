@@ -25,15 +25,11 @@ PATIENCE: Final = (1.0, 2.0, 4.0, 8.0)
 MISSED_INTERVAL: Final = 10_000
 """At most one look (ms) into a history because its peer's messages seem to be incomplete."""
 
-GAP_INTERVAL: Final = 1_000
-"""The same (ms) where a message waits for it."""
+GAP_INTERVAL: Final = 50
+"""The same (ms) where a message waits for it, if reading the history takes next to no time."""
 
-TRUST: Final = 60_000
-"""The same (ms) because a session was opened, which does not show whether something is missing.
-
-Until then a message that opens one waits for nothing: what is pushed comes in order, and to a
-socket that hears.
-"""
+GAP_SHARE: Final = 4
+"""Otherwise this many times as long as the last reading took, but no longer than if none did."""
 
 READERS: Final = 4
 """Histories that are read at the same time."""
@@ -116,15 +112,9 @@ class Agenda:
     def gap(self, peer_id: str) -> None:
         """The same of one who has written what comes behind them: that waits until then."""
         self._conversations.behind.add(peer_id)
-        self._look(peer_id, GAP_INTERVAL)
-
-    def opened(self, peer_id: str) -> None:
-        """This peer has opened a session: look, in a while, whether something was before it."""
-        self._look(peer_id, TRUST)
-
-    def trusts(self, conversation: Conversation) -> bool:
-        """Whether its history was looked into so lately that nothing in it can be news."""
-        return 0 <= self._clock() - conversation.read_at < TRUST
+        conversation = self._conversations.cached(peer_id)
+        took = 0 if conversation is None else conversation.read_took
+        self._look(peer_id, min(max(GAP_INTERVAL, GAP_SHARE * took), MISSED_INTERVAL))
 
     def _look(self, peer_id: str, interval: int) -> None:
         """Read a history now, or once its last reading is so long (ms) ago."""

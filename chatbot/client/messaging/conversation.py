@@ -84,6 +84,7 @@ class Conversation:
         online_at: ms; when the peer was last said to have come online.
         noticed_at: ms; when the last healing notice went out.
         read_at: ms; when its history was read last.
+        read_took: how long (ms) that took.
         timer: the next look at echoes that have not come.
     """
 
@@ -101,6 +102,7 @@ class Conversation:
         "pending_identity",
         "queue",
         "read_at",
+        "read_took",
         "record",
         "refuted_identity",
         "retired",
@@ -136,6 +138,7 @@ class Conversation:
         self.online_at = 0
         self.noticed_at = 0
         self.read_at = 0
+        self.read_took = 0
         self.timer: asyncio.TimerHandle | None = None
 
     def hold(self, identity_key: bytes | None) -> None:

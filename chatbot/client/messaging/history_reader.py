@@ -5,6 +5,7 @@ A history comes whole, as a stream; it is handled in parts of a bounded size.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -91,11 +92,12 @@ class HistoryReader:
             position = await self._watermarks.position(peer_id)
             started = conversation.read_at = self._clock()
             oldest = max(position - SLACK, after, self._oldest())
-            waiting = len(conversation.inbound)
+            waiting, began = len(conversation.inbound), time.monotonic()
             try:
                 complete, newest = await self._read_rows(conversation, oldest, position)
             finally:
                 conversation.cleared = waiting
+                conversation.read_took = round(1000 * (time.monotonic() - began))
         if complete and newest:
             newest = min(newest, started)  # nobody's clock may hide what is still to come
             await self._database.write(

@@ -249,7 +249,7 @@ class Receiver:
             decode_content(frame.content),
             self._key_ring,
             now,
-            Terms(gaps=looked, openings=looked or self._agenda.trusts(conversation), again=again),
+            Terms(gaps=looked, again=again),
         )
         try:
             message = self._decrypted_message(frame, received)
@@ -259,8 +259,6 @@ class Receiver:
             self._store(conversation, message, received)
         if received.opened:
             conversation.queue.peer_started_afresh(now, received.session_id)
-            if not looked:
-                self._agenda.opened(conversation.peer_id)
         self._sender.pump(conversation)
 
     async def _receive_from_stranger(

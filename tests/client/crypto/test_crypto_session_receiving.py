@@ -100,7 +100,7 @@ class TestSkippedKeys:  # 4.1.2
         message = alice.opens(bob)
         bob.record.accept_identity(alice.ring.identity.public_key)
         with pytest.raises(GapError):
-            bob.record.receive(message, bob.ring, bob.now, Terms(openings=False))
+            bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False))
         assert not bob.record.sessions
         assert bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False)).opened
 
