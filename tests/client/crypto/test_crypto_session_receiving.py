@@ -102,7 +102,7 @@ class TestSkippedKeys:  # 4.1.2
         with pytest.raises(GapError):
             bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False))
         assert not bob.record.sessions
-        assert bob.record.receive(message, bob.ring, bob.now, Terms(gaps=False)).opened
+        assert bob.record.receive(message, bob.ring, bob.now).opened
 
     def test_2000_are_kept_the_oldest_go(self, alice: Side, bob: Side) -> None:
         in_touch(alice, bob)
