@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 from doubles.clients import Clients, clients_on
 from doubles.faulty_backend import CHEAP_HASHER, FaultyServer
+from doubles.ports import reserved_port
 
 from chatbot.server import Server
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """The embedded backend."""
-    async with Server(tmp_path / "backend" / "b.db", port=0, password_hasher=CHEAP_HASHER) as it:
-        yield it
+    """The embedded backend, which may be stopped and started again."""
+    with reserved_port() as port:
+        path = tmp_path / "backend" / "b.db"
+        async with Server(path, port=port, password_hasher=CHEAP_HASHER) as it:
+            yield it
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from argon2 import PasswordHasher
+from doubles.ports import reserved_port
 from doubles.socket_double import TIMEOUT, SocketDouble, Watched
 
 from chatbot import wire
@@ -103,9 +104,10 @@ class World:
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     clock = Clock()
-    server = Server(tmp_path / "backend.db", port=0, password_hasher=hasher, clock=clock)
-    async with server, AsyncExitStack() as stack:
-        yield World(server, clock, stack)
+    with reserved_port() as port:
+        server = Server(tmp_path / "backend.db", port=port, password_hasher=hasher, clock=clock)
+        async with server, AsyncExitStack() as stack:
+            yield World(server, clock, stack)
 
 
 async def test_messages_and_their_echoes(world: World) -> None:
