@@ -10,6 +10,7 @@ from doubles.clients import PASSWORD, Clients, Collected
 from doubles.faulty_backend import FaultyServer
 from doubles.pictures import PNG
 
+from chatbot.client.messaging import agenda
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import HistoryRow
 
@@ -54,6 +55,7 @@ async def test_sessions_that_are_opened_one_after_the_other_wait_for_one_look(
         return whole(rest, peer_id, **bounds)
 
     monkeypatch.setattr(RestClient, "iter_history", counted)
+    monkeypatch.setattr(agenda, "GAP_INTERVAL", 400)  # however slow the machine is
     alice, bob = await clients.register("alice"), await clients.register("bob")
     heard = Collected(bob.on_message)
     said = [str(number) for number in range(20)]
