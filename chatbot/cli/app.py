@@ -7,37 +7,73 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from chatbot.version import __version__
 
-COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+
+class Command(NamedTuple):
+    """A function of the command's name, in the module of that name.
+
+    Attributes:
+        does: what, in a line.
+        example: a line to type.
+    """
+
+    does: str
+    example: str
+
+
+COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
-        "run": "Run bots until Ctrl-C.",
-        "serve": "Run a backend until Ctrl-C.",
-        "chat": "Talk to somebody, or to a bot.",
-        "check": "Validate configurations and the plugins they list; connect to nothing.",
-        "new": "Begin a plugin or a bot: a package that passes its own tests.",
-        "status": "Say how a bot is doing.",
-        "doctor": "Look for what is wrong with a bot, and say what to do.",
-        "inbox": "Look at messages and job runs that were given up; retry or drop them.",
-        "trust": "Trust somebody's changed identity as the old one was.",
-        "backup": "Seal a bot's whole account into one file.",
-        "restore": "Put an account back from a backup.",
-        "passwd": "Change the password of what is on the disk.",
-        "fingerprint": "Show a bot's fingerprint, for people to compare.",
+        "run": Command("Run bots until Ctrl-C.", "run bot.toml"),
+        "serve": Command("Run a backend until Ctrl-C.", "serve --db team.db --admin alice"),
+        "chat": Command(
+            "Talk to somebody, or to a bot.",
+            "chat --server https://chat.example --as alice --to bob",
+        ),
+        "check": Command(
+            "Validate configurations and the plugins they list; connect to nothing.",
+            "check bot.toml",
+        ),
+        "new": Command(
+            "Begin a plugin or a bot: a package that passes its own tests.",
+            "new plugin lunch-menu",
+        ),
+        "status": Command("Say how a bot is doing.", "status bot.toml --json"),
+        "doctor": Command(
+            "Look for what is wrong with a bot, and say what to do.", "doctor bot.toml"
+        ),
+        "inbox": Command(
+            "Look at messages and job runs that were given up; retry or drop them.",
+            "inbox bot.toml retry 17",
+        ),
+        "trust": Command(
+            "Trust somebody's changed identity as the old one was.", "trust bot.toml alice"
+        ),
+        "backup": Command(
+            "Seal a bot's whole account into one file.", "backup bot.toml bot.backup"
+        ),
+        "restore": Command("Put an account back from a backup.", "restore bot.backup bot.toml"),
+        "passwd": Command(
+            "Change the password of what is on the disk.",
+            "passwd bot.toml --password-file new.password",
+        ),
+        "fingerprint": Command(
+            "Show a bot's fingerprint, for people to compare.", "fingerprint bot.toml --qr bot.png"
+        ),
     }
 )
-"""Each command and what it does: a function of that name in the module of that name."""
 
 
 def _command(name: str) -> Any:
     """Import a command and return it as typer's own object."""
     command = typer.Typer(add_completion=False, rich_markup_mode=None)
-    command.command(name)(getattr(import_module(f"chatbot.cli.{name}"), name))
+    example = f"Example: chatbot {COMMANDS[name].example}"
+    command.command(name, epilog=example)(getattr(import_module(f"chatbot.cli.{name}"), name))
     return typer.main.get_command(command)
 
 
@@ -51,7 +87,7 @@ class _Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, command.does) for name, command in COMMANDS.items()])
 
 
 app: Final = typer.Typer(
@@ -60,6 +96,7 @@ app: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="chatbot COMMAND --help explains a command.",
 )
 
 
@@ -85,7 +122,9 @@ def common(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True),
+        typer.Option(
+            "--version", help="Say the version and end.", callback=_say_version, is_eager=True
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Log everything, and where errors come from.")

@@ -37,13 +37,17 @@ def chat(
         bool, typer.Option("--register", help="Make the account where there is none yet.")
     ] = False,
     password_file: Annotated[
-        Path | None, typer.Option(help="Holds the password; or set CHATBOT_PASSWORD.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the password, if CHATBOT_PASSWORD does not."),
     ] = None,
-    storage: Annotated[Path, typer.Option(help="Where keys and messages are kept.")] = (
-        DEFAULT_STORAGE
-    ),
+    storage: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where keys and messages are kept.")
+    ] = (DEFAULT_STORAGE),
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for answers when the input has ended.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="Seconds to wait for answers when the input has ended."
+        ),
     ] = DEFAULT_WAIT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per message, for programs.")
@@ -52,7 +56,11 @@ def chat(
         bool, typer.Option("--allow-insecure", help="Accept clear text to other machines.")
     ] = False,
 ) -> None:
-    """Talk to somebody: a line is a message. Piped input is sent line by line."""
+    """Talk to somebody: a line is a message.
+
+    Piped input is sent line by line, and then answers are waited for. The password comes from
+    CHATBOT_PASSWORD, --password-file, or a prompt.
+    """
     client = WhatsAppClient(
         server,
         storage,

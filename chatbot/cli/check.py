@@ -17,10 +17,13 @@ from chatbot.settings_errors import SettingsError
 
 def check(
     configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG...", help="The config.toml of each bot.")
+        list[Path], typer.Argument(metavar="CONFIG", help="The config.toml of each bot.")
     ],
 ) -> None:
-    """Validate configurations and the plugins they list; connect to nothing."""
+    """Validate configurations and the plugins they list; connect to nothing.
+
+    It says all that is wrong, a line each, and ends with 2 if there is anything.
+    """
     problems = [problem for config in configs for problem in _problems(config)]
     if problems:
         complain("\n".join(problems))

@@ -29,14 +29,18 @@ logger = logging.getLogger(__name__)
 
 def run(
     configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG...", help="The config.toml of each bot.")
+        list[Path], typer.Argument(metavar="CONFIG", help="The config.toml of each bot.")
     ],
     *,
     reload: Annotated[
         bool, typer.Option("--reload", help="Reload plugins when their files change.")
     ] = False,
 ) -> None:
-    """Run bots until Ctrl-C."""
+    """Run bots until Ctrl-C.
+
+    A bot's password comes from CHATBOT_PASSWORD, the password_file of its configuration, or a
+    prompt. Any value of the configuration can come from the environment: CHATBOT_SERVER__URL.
+    """
     if reload and find_spec("watchfiles") is None:
         raise typer.BadParameter("--reload needs watchfiles: pip install 'ratchetbot[reload]'")
     bots = [BotConfig.of(config, load_settings(config)) for config in configs]

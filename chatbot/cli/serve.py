@@ -14,13 +14,16 @@ from chatbot.server import DEFAULT_HOST, DEFAULT_PORT, Server
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = DEFAULT_HOST,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on.")
+    ] = DEFAULT_HOST,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 takes any that is free."),
     ] = DEFAULT_PORT,
-    db: Annotated[Path, typer.Option(help="The database; made where it is not there yet.")] = Path(
-        "backend.db"
-    ),
+    db: Annotated[
+        Path, typer.Option(metavar="FILE", help="The database; made where it is not there yet.")
+    ] = Path("backend.db"),
     browser_compat: Annotated[
         bool,
         typer.Option(

@@ -54,7 +54,9 @@ class Directory:
         """
         user = await self.find(id_or_name)
         if user is None:
-            raise SessionNotFoundError(f"there is no user {id_or_name!r}")
+            raise SessionNotFoundError(
+                f"there is no user {id_or_name!r}: give a user id or exact username"
+            )
         return user
 
     async def _load(self, not_before: int) -> None:

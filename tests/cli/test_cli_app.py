@@ -48,7 +48,9 @@ def test_every_command_explains_itself(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended(monkeypatch, name, "--help") == 0
-    assert f"Usage: chatbot {name} " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"Usage: chatbot {name} " in shown
+    assert f"Example: chatbot {name} " in shown
 
 
 @pytest.mark.parametrize("arguments", [(), ("fly",), ("check",), ("check", "--fast", "x")])
