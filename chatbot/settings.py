@@ -313,8 +313,11 @@ def _read(file: Path) -> BotSettings:
         return _anchored(settings, file.absolute().parent)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    except SourceError as error:
-        reason = f"a variable of the environment is in the way: {error}"
+    except SourceError:
+        reason = (
+            f"{_given(os.environ)} cannot be read: expected a variable for each key, such as "
+            "CHATBOT_SERVER__URL, and JSON where the key is a table"
+        )
     except UnicodeDecodeError as error:
         reason = f"is not text in UTF-8 (byte {error.start})"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -340,6 +343,12 @@ def _variables(environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
         for name in environ
         if name.startswith(_PREFIX) and _DELIMITER in name
     }
+
+
+def _given(environ: Mapping[str, str]) -> str:
+    """Name the variables that stand for a section, or for something in one."""
+    sections = tuple(f"{_PREFIX}{name.upper()}" for name in BotSettings.model_fields)
+    return ", ".join(name for name in environ if name.split(_DELIMITER)[0].upper() in sections)
 
 
 def _unknown_sections(variables: Mapping[tuple[str, ...], str]) -> list[SettingsProblem]:

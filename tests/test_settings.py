@@ -249,11 +249,13 @@ def test_a_problem_names_the_variable_it_comes_from(
     }
 
 
-def test_a_whole_section_in_the_environment_must_be_json(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["CHATBOT_SERVER", "CHATBOT_BOT__PREFIXES"])
+def test_a_variable_that_cannot_be_read_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("CHATBOT_SERVER", "https://chat.example")
-    assert "environment" in problems(file, MINIMAL)[""]
+    monkeypatch.setenv(name, "no JSON")
+    with pytest.raises(SettingsError, match=f"{name} cannot be read: expected a variable for each"):
+        loaded(file, MINIMAL)
 
 
 def test_an_unreadable_file_is_told(file: Path, tmp_path: Path) -> None:
