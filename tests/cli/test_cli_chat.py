@@ -37,17 +37,17 @@ def with_password(command_line: CommandLine) -> CommandLine:
     return command_line
 
 
-def test_lines_arrive_in_order_and_once(with_password: CommandLine) -> None:
+def test_lines_arrive_in_order_and_once_and_move_no_cursor(with_password: CommandLine) -> None:
     with with_password.serving() as server:
         code, _, _ = chat(with_password, server, "bob", "bob-does-not-matter", "--register")
         assert code == 1  # nobody to talk to; the account is there all the same
         code, out, err = chat(
-            with_password, server, "alice", "bob", "--register", stdin="one\ntwo\nthree\n"
+            with_password, server, "alice", "bob", "--register", stdin="one\n  \ntwo\n\x1b[2Jboo\n"
         )
         assert (code, out) == (0, "")
         assert err.count("bob is offline") == 3
         code, out, _ = chat(with_password, server, "bob", "alice")
-        assert (code, out) == (0, "alice: one\nalice: two\nalice: three\n")
+        assert (code, out) == (0, "alice: one\nalice: two\nalice: \\x1b[2Jboo\n")
         code, out, _ = chat(with_password, server, "bob", "alice")
         assert (code, out) == (0, "")
 
@@ -63,20 +63,14 @@ def test_json_for_machines(with_password: CommandLine) -> None:
         assert message["encrypted"] is True
 
 
-def test_a_foreign_text_moves_no_cursor(with_password: CommandLine) -> None:
-    with with_password.serving() as server:
-        chat(with_password, server, "bob", "nobody", "--register")
-        chat(with_password, server, "alice", "bob", "--register", stdin="\x1b[2Jboo\n")
-        _, out, _ = chat(with_password, server, "bob", "alice")
-        assert out == "alice: \\x1b[2Jboo\n"
-
-
 def test_mistakes_and_their_exit_codes(with_password: CommandLine) -> None:
     with with_password.serving() as server:
         chat(with_password, server, "alice", "nobody", "--register")
         code, _, err = chat(with_password, server, "alice", "nobody")
         assert (code, err.count("\n")) == (1, 1)
         assert err.startswith("Error: there is no user 'nobody': ")
+        code, _, err = chat(with_password, server, "alice", "alice", stdin="me\nmyself\n")
+        assert (code, err.count("message to oneself")) == (2, 1)
         with_password.environment["CHATBOT_PASSWORD"] = "wrong one"
         code, _, err = chat(with_password, server, "alice", "nobody")
         assert code == 3
