@@ -10,6 +10,8 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Compiling the sources at every start takes longer than all else that a start does.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --editable
 INPUTS := pyproject.toml constraints.txt $(VENV)/.made
 

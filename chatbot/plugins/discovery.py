@@ -54,18 +54,19 @@ class NotFoundError(Exception):
         self.problem = problem
 
 
-def find(listed: str, base: Path) -> Found:
+def find(listed: str, base: Path, *, from_source: bool = False) -> Found:
     """Import a listed plugin.
 
     Args:
         listed: the name of an entry point or of a plugin that comes along, a dotted module name,
             or a path (`./dice.py`).
         base: the folder that relative paths count from.
+        from_source: see `import_named`.
 
     Raises:
         NotFoundError: anything that goes wrong, an error of the plugin's own code included.
     """
-    return _guarded(listed, lambda: _find(listed, base))
+    return _guarded(listed, lambda: _find(listed, base, from_source))
 
 
 def find_again(found: Found, keep: Collection[str] = ()) -> Found:
@@ -109,12 +110,12 @@ def _guarded(listed: str, action: Any) -> Found:
     return found
 
 
-def _find(listed: str, base: Path) -> Found:
+def _find(listed: str, base: Path, from_source: bool) -> Found:
     if _is_path(listed):
         path = (base / Path(listed).expanduser()).resolve()
         return _declared(listed, import_file(path), "")
     module, _, attribute = _entry_point(listed).partition(":")
-    return _declared(listed, import_named(module), attribute)
+    return _declared(listed, import_named(module, from_source=from_source), attribute)
 
 
 def _find_again(found: Found, keep: Collection[str]) -> Found:

@@ -12,7 +12,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -49,11 +49,19 @@ class Imported:
                 del sys.modules[name]
 
 
-def import_named(name: str) -> Imported:
-    """Import a module by its dotted name, as `import` would; whatever it raises goes through."""
+def import_named(name: str, *, from_source: bool = False) -> Imported:
+    """Import a module by its dotted name, as `import` would; whatever it raises goes through.
+
+    Args:
+        name: dotted.
+        from_source: what is imported for it is compiled anew. For a bot that runs: a module that
+            it had before may have changed within the second that a cache can tell apart.
+    """
     root, before = _root(name), set(sys.modules)
     importlib.invalidate_caches()
-    module = importlib.import_module(name)
+    sources = _reading_sources(lambda other: _is_below(other, root))
+    with sources if from_source else nullcontext():
+        module = importlib.import_module(name)
     added = _family_now(lambda other: _is_below(other, root) and other not in before)
     replaced = {name: module} if name in before else {}
     return Imported(module, {**added, name: module}, replaced)
@@ -127,15 +135,22 @@ def _replacing(belongs: Callable[[str], bool]) -> Iterator[dict[str, ModuleType]
     replaced = _family_now(belongs)
     for name in replaced:
         del sys.modules[name]
-    finder = _FreshFinder(belongs)
-    sys.meta_path.insert(0, finder)
     try:
-        yield replaced
+        with _reading_sources(belongs):
+            yield replaced
     except BaseException:
         for name in _family_now(belongs):
             del sys.modules[name]
         _put_back(replaced)
         raise
+
+
+@contextmanager
+def _reading_sources(belongs: Callable[[str], bool]) -> Iterator[None]:
+    finder = _FreshFinder(belongs)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
     finally:
         sys.meta_path.remove(finder)
 

@@ -115,7 +115,10 @@ class Loader:
         known = next((f for f in self._found if f.listed == listed), None)
         others = tuple(f for f in self._found if f is not known)
         try:
-            found = self._again(known) if known is not None else find(listed, self._base)
+            if known is None:
+                found = find(listed, self._base, from_source=True)
+            else:
+                found = self._again(known)
         except NotFoundError as error:
             return self._failed((error.problem,))
         return self._change((*others, found), fresh=(found,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,14 +23,19 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes a source file; what it imports is forgotten afterwards."""
+    """Writes a source file; what it imports is forgotten afterwards.
+
+    All of it in the same second, where a cache of compiled code cannot tell old from new.
+    """
     before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
 
     def write_file(name: str, source: str) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(source))
+        os.utime(path, (1e9, 1e9))
         return path
 
     yield write_file

@@ -6,7 +6,7 @@ from doubles.stage import Stage
 
 from chatbot.client.messaging.inbox import SHARE
 
-FLOOD = SHARE + 20
+FLOOD = SHARE + 50
 
 
 async def test_one_who_floods_fills_no_memory_and_keeps_nobody_waiting(stage: Stage) -> None:
@@ -31,6 +31,6 @@ async def test_one_who_floods_fills_no_memory_and_keeps_nobody_waiting(stage: St
     gauges = await bot.gauges()
     assert gauges is not None
     assert gauges.in_memory <= SHARE
-    assert gauges.inbox >= FLOOD
+    assert gauges.inbox > SHARE  # the rest waits on the disk
     assert await bob.says("/open") == "open"
     assert [await mallory.hears() for _ in range(FLOOD)] == [str(n) for n in range(FLOOD)]
