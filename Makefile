@@ -31,11 +31,11 @@ chat: $(VENV)/.run var/alice.password ## Talk to that bot, in a second terminal.
 		--storage var/alice --password-file var/alice.password
 
 test: $(VENV)/.test ## Run all tests in random order.
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 4
 
 coverage: $(VENV)/.test ## Run them again, more slowly, and ask for their coverage.
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3
+	$(BIN)/coverage run -m pytest -n 4
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 	$(BIN)/coverage report --skip-covered --fail-under=100 --include='chatbot/client/crypto/*'
