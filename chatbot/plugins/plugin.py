@@ -61,7 +61,8 @@ class Commands:
         """Declare a command. Its parameters are its arguments, its docstring is its help.
 
         Args:
-            name: what is typed behind the prefix; the function's name unless it is given.
+            name: what is typed behind the prefix; the function's name unless it is given, without
+                the underscore that keeps `list_` from hiding what Python calls `list`.
             aliases: other names for it.
             description: instead of the docstring.
             cooldown: how often: "5/10s" for each user, or a `Cooldown`.
@@ -264,7 +265,7 @@ class Plugin(Commands):
         then its parameters that are not injected are filled from the arguments given there.
 
         Args:
-            name: the function's name unless it is given.
+            name: the function's name unless it is given, as with commands.
             cron: five fields as crontab has them; names of days and months may be used.
             every: so often: "10m".
             at: once: "2026-03-01 09:00", or a datetime.
@@ -378,4 +379,4 @@ class Plugin(Commands):
 
 def _name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", "")
-    return name if name.isidentifier() else ""
+    return name.rstrip("_") if name.isidentifier() else ""

@@ -117,6 +117,14 @@ def test_a_command_is_called_like_its_function_and_asks_nothing_by_itself() -> N
     assert not command.rule.privileged
 
 
+def test_the_underscore_that_frees_a_name_of_python_is_not_typed() -> None:
+    def list_() -> None: ...
+
+    plugin = Plugin("p")
+    plugin.command()(list_)
+    assert [command.name for command in compiled(plugin).commands] == ["list"]
+
+
 def test_being_privileged_can_be_said_apart_from_the_role() -> None:
     plugin = Plugin("demo")
     plugin.command("a", role="moderator", privileged=False)(described)
