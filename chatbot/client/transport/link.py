@@ -158,25 +158,30 @@ class Link:
             raise exceptions.ConnectionError("The backend did not answer the login on its socket")
 
     async def _prove(self) -> None:
-        """See a probe come back, or anything else that only a socket that hears receives.
+        """See a probe come back.
 
-        A probe stands behind all that waits to be sent, which may take longer than any fixed time;
-        but then the echoes of that arrive meanwhile, or at least it gets less.
+        It stands behind all that waits to be sent, which may take longer than any fixed time; but
+        then that gets less, or the echoes of it arrive meanwhile, as on no socket that is deaf.
         """
         asked_at = self._settings.clock()
         self._nonce = secrets.token_hex(16)
         self._heard = asyncio.get_running_loop().create_future()
         probe = wire.StatusFrame(to=self._settings.user_id, message_id=self._nonce, status="sent")
-        self._connection.send(wire.encode_frame("status", probe), urgent=True)
+        frame = wire.encode_frame("status", probe)
         unsent: float = math.inf
-        while self._lively or self._connection.unsent < unsent:
+        while self._hears(asked_at) or self._connection.unsent < unsent:
             self._lively, unsent = False, self._connection.unsent
+            self._connection.send(frame, urgent=True)  # again: one alone may get lost
             if await self._comes(self._heard, self._settings.probe_timeout):
                 self.heard_at = asked_at
                 return
             if self._connection.ended.done():
                 raise exceptions.ConnectionError("The connection to the backend was lost")
         raise DeafError("The backend does not deliver to this connection")
+
+    def _hears(self, since: int) -> bool:
+        """Whether something else arrives, unless the probes have failed for too long by now."""
+        return self._lively and self._settings.clock() - since <= MAX_SILENCE
 
     async def _is_over(self, seconds: float) -> bool:
         ends = {self._connection.ended, self._refused}

@@ -591,6 +591,48 @@ async def test_a_socket_that_hears_other_things_is_not_deaf(double: SocketDouble
         await watched.reach("connecting", "connected", *AGAIN)
 
 
+async def test_a_probe_that_is_lost_is_sent_again(double: SocketDouble) -> None:
+    """A socket with much to hear must not wait for it for ever."""
+    double.deaf_next = 1
+
+    async def chatter() -> None:
+        await double.next("status")
+        for _ in range(4):
+            await double.send("message", {})
+            await asyncio.sleep(0.05)
+        double.deaf.clear()
+        while True:
+            await double.send("message", {})
+            await asyncio.sleep(0.05)
+
+    async with Watched(double, probe_timeout=0.1) as client:
+        chattering = asyncio.create_task(chatter())
+        await client.connect()
+        chattering.cancel()
+        assert double.journal == ["open"]
+
+
+async def test_a_socket_that_hears_but_returns_no_probe_is_given_up_in_the_end(
+    double: SocketDouble,
+) -> None:
+    now = 0
+    watched = Watched(double, probe_interval=0.01, probe_timeout=0.05, clock=lambda: now)
+
+    async def chatter() -> None:
+        nonlocal now
+        while double.journal == ["open"]:
+            await double.send("message", {})
+            await asyncio.sleep(0.01)
+            now += 10_000
+
+    async with watched as client:
+        await client.connect()
+        double.deaf.add(double.socket)
+        chattering = asyncio.create_task(chatter())
+        await watched.reach("connecting", "connected", *AGAIN)
+        await chattering
+
+
 async def test_a_socket_whose_frames_still_leave_is_not_deaf(
     double: SocketDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
