@@ -28,6 +28,15 @@ class FailureBudget:
         self._dh_operations += dh_operations
         self._chain_steps += chain_steps
 
+    def spent(self, now: int) -> tuple[int, int]:
+        """What is booked of this minute, for `refund`."""
+        self._renew(now)
+        return self._dh_operations, self._chain_steps
+
+    def refund(self, spent: tuple[int, int]) -> None:
+        """Cancel what was booked since: the message was genuine after all."""
+        self._dh_operations, self._chain_steps = spent
+
     def exhausted(self, now: int, *, again: bool = False) -> bool:
         """Whether frames with unknown keys have to wait until the minute is over.
 

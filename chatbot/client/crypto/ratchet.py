@@ -9,7 +9,7 @@ pair, are made afterwards.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -24,6 +24,10 @@ from .message import NONCE_BYTES, OVERHEAD, RatchetHeader
 
 MAX_SKIP: Final = 1000
 """How many message keys one chain may skip at once."""
+
+
+ReceivingStep = Callable[["RatchetState", bytes], tuple[Key, Key]]
+"""What `receiving_step` is, or something that remembers what it gave."""
 
 
 class RatchetState(Struct, frozen=True, array_like=True, gc=False):
@@ -173,12 +177,27 @@ def _start_sending(state: RatchetState, random: RandomBytes) -> RatchetState:
     )
 
 
+def receiving_step(state: RatchetState, ratchet_key: bytes) -> tuple[Key, Key]:
+    """The first half of a DH step: the root key and the chain key (32 bytes each) that it leads to.
+
+    Raises:
+        DecryptionError: nobody has answered in the session, so that the peer cannot step (reason
+            `no-session`), or the ratchet key is of low order (`malformed`).
+    """
+    if state.key_pair is None:
+        raise DecryptionError(
+            "a new ratchet key in a session that was never answered", reason="no-session"
+        )
+    return root_step(state.root_key, diffie_hellman(state.key_pair.secret, ratchet_key))
+
+
 def decrypt(
     state: RatchetState,
     skipped: Mapping[tuple[bytes, int], bytes],
     header: RatchetHeader,
     ciphertext: bytes,
     *,
+    step: ReceivingStep = receiving_step,
     random: RandomBytes = os.urandom,
 ) -> Decryption:
     """Decrypt a message of any chain: with a kept key, in the receiving chain, or by a DH step.
@@ -188,6 +207,7 @@ def decrypt(
         skipped: the kept message keys (32 bytes) by ratchet key and number; left as they are.
         header: the message's header.
         ciphertext: nonce‖box.
+        step: how to take the first half of a DH step.
         random: gives that many random bytes: the secret of our next ratchet pair.
 
     Raises:
@@ -200,7 +220,7 @@ def decrypt(
         return decrypt_skipped(state, skipped, header, ciphertext)
     if header.ratchet_key == state.remote_key:
         return _decrypt_in_chain(state, header, ciphertext)
-    return _decrypt_with_step(state, header, ciphertext, random)
+    return _decrypt_with_step(state, header, ciphertext, step, random)
 
 
 def decrypt_skipped(
@@ -242,17 +262,16 @@ def _decrypt_in_chain(state: RatchetState, header: RatchetHeader, ciphertext: by
 
 
 def _decrypt_with_step(
-    state: RatchetState, header: RatchetHeader, ciphertext: bytes, random: RandomBytes
+    state: RatchetState,
+    header: RatchetHeader,
+    ciphertext: bytes,
+    step: ReceivingStep,
+    random: RandomBytes,
 ) -> Decryption:
-    if state.key_pair is None:
-        raise DecryptionError(
-            "a new ratchet key in a session that was never answered", reason="no-session"
-        )
     number = header.message_number
     _check_skip(state.receiving_length, header.previous_chain_length)
     _check_skip(0, number)
-    dh_output = diffie_hellman(state.key_pair.secret, header.ratchet_key)
-    root_key, chain_key = root_step(state.root_key, dh_output)
+    root_key, chain_key = step(state, header.ratchet_key)
     passed, chain_key = _walk(chain_key, 0, number)
     chain_key, key = chain_step(chain_key)
     plaintext = _open(key, ciphertext)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from . import ratchet
-from .keys import KeyPair
+from .keys import Key, KeyPair
 from .message import EncryptedMessage, RatchetHeader, X3DHHeader
 from .ratchet import Decryption, RatchetState
 
@@ -27,6 +27,12 @@ MAX_RETIRED_KEYS: Final = 20
 
 A message under a key older than these costs a DH operation from the failure budget and then fails
 its tag, since our own half of that step is gone.
+"""
+
+MAX_TRIED_KEYS: Final = 8
+"""How many unknown remote ratchet keys are remembered, with what a DH step to them leads to.
+
+All messages of a chain that is not this session's then cost one DH operation together.
 """
 
 SkippedId = tuple[bytes, int]
@@ -71,6 +77,7 @@ class Session:
 
     __slots__ = (
         "_skipped_in_chain",
+        "_tried",
         "ephemeral_key",
         "id",
         "last_use",
@@ -101,6 +108,7 @@ class Session:
         self.last_use = head.last_use
         self.skipped: dict[SkippedId, bytes] = skipped if skipped is not None else {}
         self._skipped_in_chain = Counter(ratchet_key for ratchet_key, _ in self.skipped)
+        self._tried: dict[bytes, tuple[Key, Key]] = {}
 
     def __repr__(self) -> str:
         role = "initiator" if self.opened_by_us else "responder"
@@ -174,14 +182,15 @@ class Session:
             or ratchet_key in self._skipped_in_chain
         )
 
+    def dh_operations(self, header: RatchetHeader) -> int:
+        """How many DH operations show whether a message with this header is genuine."""
+        return not (self.knows(header.ratchet_key) or header.ratchet_key in self._tried)
+
     def chain_steps(self, header: RatchetHeader) -> int:
-        """How many chain steps decrypting a message with this header takes, at the most."""
+        """How many chain steps show that, at the most."""
         if header.ratchet_key == self.ratchet.remote_key:
             return max(0, header.message_number - self.ratchet.receiving_length) + 1
-        rest = 0
-        if self.ratchet.receiving_chain_key is not None:
-            rest = max(0, header.previous_chain_length - self.ratchet.receiving_length)
-        return rest + header.message_number + 1
+        return 0 if self.knows(header.ratchet_key) else header.message_number + 1
 
     def decrypt(
         self, message: EncryptedMessage, *, random: Callable[[int], bytes] = os.urandom
@@ -198,8 +207,22 @@ class Session:
                 self.ratchet, self.skipped, message.header, message.ciphertext
             )
         return ratchet.decrypt(
-            self.ratchet, self.skipped, message.header, message.ciphertext, random=random
+            self.ratchet,
+            self.skipped,
+            message.header,
+            message.ciphertext,
+            step=self._receiving_step,
+            random=random,
         )
+
+    def _receiving_step(self, state: RatchetState, ratchet_key: bytes) -> tuple[Key, Key]:
+        keys = self._tried.get(ratchet_key)
+        if keys is None:
+            keys = ratchet.receiving_step(state, ratchet_key)
+            if len(self._tried) == MAX_TRIED_KEYS:
+                del self._tried[next(iter(self._tried))]
+            self._tried[ratchet_key] = keys
+        return keys
 
     def apply(self, decryption: Decryption, now: int) -> list[SkippedId]:
         """Take over what a decryption changed; returns the skipped keys that are gone now."""
@@ -211,8 +234,10 @@ class Session:
             self._skipped_in_chain[key.ratchet_key] += 1
         while len(self.skipped) > MAX_SKIPPED_KEYS:
             gone.append(self._forget(next(iter(self.skipped))))
-        if decryption.stepped and self.ratchet.remote_key is not None:
-            self.retired = (*self.retired[1 - MAX_RETIRED_KEYS :], self.ratchet.remote_key)
+        if decryption.stepped:
+            self._tried.clear()
+            if self.ratchet.remote_key is not None:
+                self.retired = (*self.retired[1 - MAX_RETIRED_KEYS :], self.ratchet.remote_key)
         self.ratchet = decryption.state
         self.used_at = now
         return gone

@@ -22,7 +22,7 @@ from .failure_budget import FailureBudget
 from .identity import Identity
 from .key_manager import KeyRing
 from .keys import generate_key_pair
-from .message import EncryptedMessage, RatchetHeader, X3DHHeader
+from .message import EncryptedMessage, X3DHHeader
 from .ratchet import Decryption
 from .session import Session
 from .x3dh import PrekeyBundle
@@ -235,7 +235,7 @@ class PeerRecord:
     def _try_candidates(
         self, message: EncryptedMessage, now: int, terms: Terms, random: Callable[[int], bytes]
     ) -> tuple[Session, Decryption]:
-        """Decrypt in the session that knows the ratchet key, or else in the cheapest that can."""
+        """Decrypt in the session that knows the ratchet key, or else in one that may step to it."""
         header = message.header
         for session in self.sessions.values():
             if session.knows(header.ratchet_key):
@@ -244,19 +244,20 @@ class PeerRecord:
                 except DecryptionError:
                     self._budget.charge(now, chain_steps=session.chain_steps(header))
                     raise
-        for session in self._strangers(header):
+        spent = self._budget.spent(now)
+        may_have_stepped = [s for s in self.sessions.values() if s.sending_ratchet_key is not None]
+        for session in sorted(may_have_stepped, key=lambda s: -s.last_use):  # all cost the same
             if self._budget.exhausted(now, again=terms.again):
                 raise BudgetExhaustedError("too many undecryptable messages from this sender")
+            dh_operations, steps = session.dh_operations(header), session.chain_steps(header)
             try:
-                return session, session.decrypt(message, random=random)
+                decryption = session.decrypt(message, random=random)
             except DecryptionError:
-                self._budget.charge(now, dh_operations=1, chain_steps=session.chain_steps(header))
+                self._budget.charge(now, dh_operations=dh_operations, chain_steps=steps)
+            else:
+                self._budget.refund(spent)
+                return session, decryption
         raise DecryptionError("no session with this peer fits the message", reason="no-session")
-
-    def _strangers(self, header: RatchetHeader) -> list[Session]:
-        """The sessions in which the peer may have stepped to a key that we have not seen yet."""
-        able = (s for s in self.sessions.values() if s.sending_ratchet_key is not None)
-        return sorted(able, key=lambda s: (s.chain_steps(header), -s.last_use))
 
     def _require_pinned(self, identity_key: bytes) -> None:
         if identity_key != self.identity_key:

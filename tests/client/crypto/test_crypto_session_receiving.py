@@ -184,17 +184,46 @@ class TestCandidates:  # 4.1.3
         bob.now += 60 * SECOND
         assert bob.receives(genuine).plaintext == b"genuine"
 
+    def test_what_is_genuine_costs_nothing_wherever_its_session_stands(
+        self, alice: Side, bob: Side
+    ) -> None:
+        in_touch(alice, bob)
+        devices = [Side(f"device {n}", ring=alice.ring) for n in range(MAX_SESSIONS - 2)]
+        for device in devices:
+            in_touch(device, bob)
+        for _ in range(5):
+            for device in devices:
+                bob.receives(device.says())
+            received = bob.receives(alice.says())  # a DH step, in the session used least lately
+            header, ciphertext = bob.record.sessions[received.session_id].encrypt(b"re", bob.now)
+            alice.receives(EncryptedMessage(header, ciphertext))
+
+    def test_a_chain_of_no_session_costs_as_much_as_one_message_of_it(
+        self, alice: Side, bob: Side
+    ) -> None:
+        in_touch(alice, bob)
+        for n in range(20):
+            bob.receives(Side(f"device {n}", ring=alice.ring).opens(bob))
+            bob.says()
+        genuine = alice.says("genuine")
+        lost = unknown_key(genuine)
+        for number in range(16):
+            header = RatchetHeader(lost.header.ratchet_key, 0, number)
+            with pytest.raises(DecryptionError) as caught:
+                bob.receives(msgspec.structs.replace(lost, header=header))
+            assert caught.value.reason == "no-session"
+        assert bob.receives(genuine).plaintext == b"genuine"
+
     def test_what_failed_before_leaves_half_of_the_budget_to_others(
         self, alice: Side, bob: Side
     ) -> None:
         in_touch(alice, bob)
         genuine = alice.says("genuine")
-        failed = unknown_key(genuine)
         for _ in range(32):
             with pytest.raises(DecryptionError) as caught:
-                bob.record.receive(failed, bob.ring, bob.now, Terms(again=True))
+                bob.record.receive(unknown_key(genuine), bob.ring, bob.now, Terms(again=True))
             assert not isinstance(caught.value, BudgetExhaustedError)
-        for another in (failed, alice.opens(bob)):
+        for another in (unknown_key(genuine), alice.opens(bob)):
             with pytest.raises(BudgetExhaustedError):
                 bob.record.receive(another, bob.ring, bob.now, Terms(again=True))
         assert bob.receives(genuine).plaintext == b"genuine"
