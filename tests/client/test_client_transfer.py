@@ -308,6 +308,7 @@ class TestRolledBackDisks:
         assert changes.all == []
         assert undecryptable(bob) == 0
         assert await signed_prekey(alice) == newest + 1_000_000
+        await handled.until_content("bob: and on")
         assert texts(handled.all)[-2:] == ["bob: after", "bob: and on"]
         ids = [message.id for message in heard]
         assert len(ids) == len(set(ids))

@@ -35,6 +35,9 @@ class Member(Protocol):
     def echoed(self, message_id: str) -> None:
         """The backend has taken a message of its own, and passed it on."""
 
+    def confirmed(self, message_id: str) -> None:
+        """The peer says that it has a message of its own."""
+
 
 class Time:
     """Events in virtual time (ms)."""
@@ -65,6 +68,7 @@ class Network:
     Attributes:
         frames: how many messages each has sent, every try counted.
         bare: of each, whether its latest message had no `x3dh`.
+        openings: how many messages of each had one.
     """
 
     time: Time
@@ -72,13 +76,22 @@ class Network:
     members: dict[str, Member] = field(default_factory=dict)
     frames: Counter[str] = field(default_factory=Counter)
     bare: dict[str, bool] = field(default_factory=dict)
+    openings: Counter[str] = field(default_factory=Counter)
     _free: Counter[str] = field(default_factory=Counter)
 
     def send(self, frame: Frame, to: str) -> None:
         """Take a message from a socket."""
         self.frames[frame.sender] += 1
         self.bare[frame.sender] = '"x3dh"' not in frame.content
+        self.openings[frame.sender] += not self.bare[frame.sender]
         self._line(f"{frame.sender} up", lambda: self._pass_on(frame, to))
+
+    def confirm(self, message_id: str, sender: str, to: str) -> None:
+        """Take a `status` from a socket, and pass it on."""
+        self._line(
+            f"{sender} up",
+            lambda: self._line(f"{to} down", lambda: self.members[to].confirmed(message_id)),
+        )
 
     def bundle(self, of: str, done: Callable[[dict[str, Any]], None]) -> None:
         """Fetch a bundle: there and back."""

@@ -104,6 +104,9 @@ class BrowserUser(Talker):
     def echoed(self, message_id: str) -> None:
         """It shows two ticks."""
 
+    def confirmed(self, message_id: str) -> None:
+        """It ignores what only ours say."""
+
 
 class OurUser(Talker):
     """A client of ours: its record and its send queue, as the engine drives them."""
@@ -172,6 +175,9 @@ class OurUser(Talker):
         self._queue.echoed(message_id, self._now, delivered=True)
         self._pump()
 
+    def confirmed(self, message_id: str) -> None:
+        self._record.x3dh_received(message_id)
+
     # ------------------------------------------------------------ receiving
 
     def take(self, frame: Frame) -> None:
@@ -205,6 +211,7 @@ class OurUser(Talker):
                 self._cannot_read(frame)
         else:
             self.has_read(frame.id, received.plaintext.decode())
+            self.network.confirm(frame.id, self.name, self.peer)
             if received.opened:
                 self._queue.peer_started_afresh(self._now, received.session_id)
         self._pump()

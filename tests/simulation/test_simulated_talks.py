@@ -27,6 +27,11 @@ MOST_FRAMES = 2
 """Times what was said: what is beyond is a message storm."""
 
 
+MOST_OPENINGS = 0.7
+"""Of all messages of two of ours that start at once. Without what each says of having received the
+other's, it is eight in ten: all of them, until they pause."""
+
+
 class Talk:
     """One seed: two people, who start at once."""
 
@@ -89,6 +94,7 @@ def test_talks_with_a_browser() -> None:
 
 
 def test_talks_with_one_of_ours() -> None:
+    said = openings = 0
     for seed in range(SEEDS):
         talk = Talk(seed, OurUser)
         talk.lively()
@@ -98,6 +104,9 @@ def test_talks_with_one_of_ours() -> None:
             assert not reader.unreadable, f"seed {seed}"
         assert talk.is_quiet(), f"seed {seed}: a storm"
         assert talk.is_bare(), f"seed {seed}: not bare in the end"
+        said += len(talk.ours.said) + len(talk.other.said)
+        openings += talk.network.openings.total()
+    assert openings <= MOST_OPENINGS * said
 
 
 @pytest.mark.parametrize("kind", [BrowserUser, OurUser])

@@ -36,7 +36,15 @@ class Confirmation:
         newest_opened: the newest of the sessions that we opened.
     """
 
-    __slots__ = ("_changed", "_delivered_at", "_unechoed", "newest_opened", "session_id")
+    __slots__ = (
+        "_changed",
+        "_delivered_at",
+        "_latest",
+        "_received",
+        "_unechoed",
+        "newest_opened",
+        "session_id",
+    )
 
     def __init__(self, stored: bytes | None = None) -> None:
         state = _decoder.decode(stored) if stored else _Stored()
@@ -44,6 +52,7 @@ class Confirmation:
         self.newest_opened = state.newest_opened
         self._delivered_at = state.delivered_at
         self._unechoed: set[str] = set()
+        self._latest = self._received = ""
         self._changed = False
 
     def take_changed(self) -> bytes | None:
@@ -62,7 +71,8 @@ class Confirmation:
 
     def peer_opened(self, session_id: str, now: int) -> None:
         """The peer opened a session: confirmed, unless an `x3dh` of ours may cross that."""
-        contested = self._unechoed or 0 <= now - self._delivered_at < CONTEST_WINDOW
+        since = now - self._delivered_at
+        contested = self._unechoed or (self._delivered_at and 0 <= since < CONTEST_WINDOW)
         self._confirm(None if contested else session_id)
 
     def decrypted_in(self, session_id: str) -> None:
@@ -106,14 +116,29 @@ class Confirmation:
     def sent(self, message_id: str) -> None:
         """A message that carries our `x3dh` is on its way."""
         self._unechoed.add(message_id)
+        self._latest = message_id
 
     def settled(self, message_id: str, now: int, *, delivered: bool) -> None:
         """It has been echoed, or is known not to be."""
         if message_id in self._unechoed:
             self._unechoed.discard(message_id)
-            if delivered:
-                self._delivered_at = now
-                self._changed = True
+            if delivered and message_id != self._received:
+                self._set_delivered_at(now)
+
+    def received(self, message_id: str) -> None:
+        """The peer itself says that it has it: what it opens from now on crosses nothing of ours.
+
+        A browser never says so. Without this, two clients of ours that have once crossed would open
+        a session with every message for as long as they answer each other within the window.
+        """
+        if message_id and message_id == self._latest:
+            self._received = message_id
+            if not self._unechoed:
+                self._set_delivered_at(0)
+
+    def _set_delivered_at(self, moment: int) -> None:
+        self._delivered_at = moment
+        self._changed = True
 
     def _confirm(self, session_id: str | None) -> None:
         if session_id != self.session_id:

@@ -359,6 +359,10 @@ class PeerRecord:
         """The backend has echoed a message that carried our `x3dh`, or is known not to."""
         self._confirmation.settled(message_id, now, delivered=delivered)
 
+    def x3dh_received(self, message_id: str) -> None:
+        """The peer itself says that it has a message, which may have carried our `x3dh`."""
+        self._confirmation.received(message_id)
+
     @property
     def awaits_x3dh_echo(self) -> bool:
         """Whether a message that carried our `x3dh` is still un-echoed."""

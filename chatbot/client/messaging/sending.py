@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,9 @@ T = TypeVar("T")
 
 RETRY_DELAY: Final = 5.0
 """Seconds until a bundle or a history that could not be fetched is asked for again."""
+
+MAX_OPENINGS: Final = 1000
+"""Messages with an `x3dh` of which it is known, in memory, whom they went to."""
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class Sender:
         self._observer = observer
         self._clock = clock
         self._unwanted: set[str] = set()
+        self._openings: OrderedDict[str, str] = OrderedDict()
         self._tasks = BackgroundTasks("sending")
         self._outcomes = Outcomes(
             me=me,
@@ -230,6 +235,8 @@ class Sender:
             outgoing.id, session_id=action.session_id or None, carries_x3dh=carries_x3dh, now=now
         )
         save = conversation.save(now)
+        if carries_x3dh:
+            self._note_opening(outgoing.id, conversation.peer_id)
         frame = SendFrame(
             to=conversation.peer_id,
             content=outgoing.plaintext.decode() if message is None else encode_content(message),
@@ -337,8 +344,17 @@ class Sender:
             self._absent.missed(conversation, flight.sent_at)
         self.pump(conversation)
 
+    def _note_opening(self, message_id: str, peer_id: str) -> None:
+        self._openings[message_id] = peer_id
+        if len(self._openings) > MAX_OPENINGS:
+            self._openings.popitem(last=False)
+
     def advance(self, message_id: str, status: MessageStatus) -> None:
         """The peer says how far one of our messages got."""
+        if status == "delivered" and (peer_id := self._openings.pop(message_id, None)):
+            conversation = self._conversations.cached(peer_id)
+            if conversation is not None:
+                conversation.record.x3dh_received(message_id)
         self._outcomes.advance(message_id, status)
 
     async def _look_up(self, conversation: Conversation, ids: tuple[str, ...]) -> None:

@@ -140,6 +140,31 @@ class TestWhatIsConfirmed:  # 4.2.2
         bob.receives(alice.opens(bob))
         assert (bob.record.confirmed is not None) is confirmed
 
+    @pytest.mark.parametrize("echoed_first", [True, False])
+    def test_one_the_peer_opens_after_it_has_said_that_it_has_ours(
+        self, alice: Side, bob: Side, echoed_first: bool
+    ) -> None:
+        bob.opens(alice)
+        if echoed_first:
+            bob.settled()
+        bob.record.x3dh_received("bob-1")
+        if not echoed_first:
+            bob.receives(alice.opens(bob))
+            assert bob.record.confirmed is None
+            bob.settled()
+        assert bob.receives(alice.opens(bob)).session_id == bob.record.confirmed
+
+    @pytest.mark.parametrize("message_id", ["", "another", "bob-1"])
+    def test_what_it_says_of_older_ones_does_not_count(
+        self, alice: Side, bob: Side, message_id: str
+    ) -> None:
+        for _ in range(2):
+            bob.opens(alice)
+            bob.settled()
+        bob.record.x3dh_received(message_id)
+        bob.receives(alice.opens(bob))
+        assert bob.record.confirmed is None
+
     def test_an_echo_counts_once_and_only_for_an_x3dh(self, alice: Side, bob: Side) -> None:
         bob.record.x3dh_settled("of a bare message", bob.now, delivered=True)
         assert bob.receives(alice.opens(bob)).session_id == bob.record.confirmed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -10,6 +11,7 @@ from doubles.clients import PASSWORD, Clients, Collected
 from doubles.faulty_backend import FaultyServer
 from doubles.pictures import PNG
 
+from chatbot.client.crypto.message import decode_content
 from chatbot.client.messaging import agenda
 from chatbot.client.transport.rest_client import RestClient
 from chatbot.wire import HistoryRow
@@ -42,6 +44,21 @@ async def test_a_session_that_is_opened_may_have_had_others_before_it(
         faulty.faults.lost_pushes = number < 2
         await alice.send_message("bob", str(number))
     assert [(await heard.next(20)).content for _ in range(3)] == ["0", "1", "2"]
+
+
+async def test_two_of_ours_that_have_crossed_agree_without_a_pause(clients: Clients) -> None:
+    alice, bob = await clients.register("alice"), await clients.register("bob")
+    at_alice, at_bob = Collected(alice.on_message), Collected(bob.on_message)
+    await asyncio.gather(
+        alice.send_message("bob", "crossing"), bob.send_message("alice", "crossing")
+    )
+    for number in range(3):
+        await alice.send_message("bob", f"alice {number}")
+        await at_bob.until_content(f"alice {number}")
+        await bob.send_message("alice", f"bob {number}")
+        await at_alice.until_content(f"bob {number}")
+    last = [row async for row in alice._account.rest.iter_history(bob.user_id)][-2:]
+    assert [decode_content(row.content).x3dh for row in last] == [None, None]
 
 
 async def test_sessions_that_are_opened_one_after_the_other_wait_for_one_look(
