@@ -279,7 +279,6 @@ class PeerRecord:
         return None if self._is_over(session, now) else session
 
     def _is_over(self, session: Session, now: int) -> bool:
-        """Whether a session was unused for so long that it is not sent in any more."""
         return now - session.used_at >= self._session_timeout
 
     def encrypt(
@@ -432,16 +431,14 @@ class PeerRecord:
         if len(self.sessions) > MAX_SESSIONS:
             kept = {session.id, self.confirmed, self._confirmation.newest_opened}
             others = [s for s in self.sessions.values() if s.id not in kept]
-            self._drop(min(others, key=lambda s: s.last_use).id)
+            longest_unused = min(others, key=lambda s: s.last_use).id
+            del self.sessions[longest_unused]
+            self._changes.drop(longest_unused)
 
     def _used(self, session: Session) -> None:
         self._uses += 1
         session.last_use = self._uses
         self._changes.save(session)
-
-    def _drop(self, session_id: str) -> None:
-        del self.sessions[session_id]
-        self._changes.drop(session_id)
 
     def _remember_ephemeral(self, ephemeral_key: bytes, session_id: str, now: int) -> None:
         entry = (session_id, now + EPHEMERAL_RETENTION)
