@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
-from chatbot.plugins.access import Decision, Role
+from chatbot.plugins.access import Decision
 from chatbot.plugins.durations import format_duration
 from chatbot.plugins.endpoints import CommandEndpoint
 from chatbot.runtime.access import Permissions
 from chatbot.runtime.context import Incoming
 from chatbot.runtime.dispatch import Target
-from chatbot.runtime.groups import GroupBook
 from chatbot.runtime.limits import Cooldowns, TokenBuckets
 from chatbot.runtime.metrics import Metrics
-from chatbot.runtime.people import People
 from chatbot.runtime.permissions import decide
 
 
@@ -30,13 +26,10 @@ class Admission:
     permissions: Permissions
     cooldowns: Cooldowns
     told: TokenBuckets
-    people: People
-    groups: GroupBook
     metrics: Metrics
 
-    async def decide(self, endpoint: Target, incoming: Incoming) -> Decision:
+    def decide(self, endpoint: Target, incoming: Incoming) -> Decision:
         """Whether the writer may use it, and why; what is decided about commands is recorded."""
-        await self._look_up(endpoint, incoming)
         rule, facts = endpoint.rule, incoming.facts
         decision = decide(incoming.policy, rule, facts)
         if isinstance(endpoint, CommandEndpoint):
@@ -54,20 +47,6 @@ class Admission:
     def visible(self, endpoint: CommandEndpoint, incoming: Incoming) -> bool:
         """Whether the writer may know of that command."""
         return decide(incoming.policy, endpoint.rule, incoming.facts).outcome != "deny"
-
-    async def _look_up(self, endpoint: Target, incoming: Incoming) -> None:
-        """What is only asked for in groups where something depends on it."""
-        rule, facts = endpoint.rule, incoming.facts
-        plain = rule.role is Role.MEMBER and not rule.privileged and not rule.verified
-        if facts.kind == "direct" or plain or facts.group_role is not None:
-            return
-        standing = await self.people.standing(facts.user)
-        incoming.facts = msgspec.structs.replace(
-            facts,
-            group_role=await self.groups.role_of(facts.chat, facts.user),
-            changed=standing.changed,
-            verified=standing.verified,
-        )
 
     def _too_fast(self, endpoint: Target, incoming: Incoming) -> str | None:
         if endpoint.limit is None or incoming.tried:

@@ -12,7 +12,6 @@ from chatbot.runtime.access import Permissions
 from chatbot.runtime.activity import Activity
 from chatbot.runtime.context import Asking, Incoming
 from chatbot.runtime.journal import Run
-from chatbot.runtime.people import Standing
 from chatbot.runtime.permissions import Facts
 from chatbot.runtime.retries import TRIES
 from chatbot.runtime.routing import Invocation
@@ -64,11 +63,13 @@ class Arrivals:
 
     async def facts(self, entry: InboxEntry) -> Facts:
         """What it proves of its writer."""
-        message, direct = entry.message, entry.kind == "direct"
-        standing = await self._world.people.standing(message.from_user) if direct else Standing()
-        pinned = message.is_encrypted and not standing.changed and bool(standing.fingerprint)
+        message, world, direct = entry.message, self._world, entry.kind == "direct"
+        standing = await world.people.standing(message.from_user)
+        known = bool(standing.fingerprint) and not standing.changed
+        pinned = direct and message.is_encrypted and known
         if pinned:
-            self._permissions.meet(await self._world.people.writer(message), standing)
+            self._permissions.meet(await world.people.writer(message), standing)
+        role = None if direct else await world.groups.role_of(entry.conversation, message.from_user)
         return Facts(
             user=message.from_user,
             chat=entry.conversation,
@@ -78,6 +79,7 @@ class Arrivals:
             changed=standing.changed,
             verified=standing.verified,
             authenticated=not direct and self._authenticated(),
+            group_role=role,
         )
 
     async def incoming(

@@ -109,12 +109,12 @@ class MessageHost:
         own = self.incoming.generation.table.plugins.get(endpoint.plugin)
         if self.world.table.plugins.get(endpoint.plugin) is not own:
             raise OutdatedError(endpoint.key)
-        decision = await self.admission.decide(endpoint, self.incoming)
+        decision = self.admission.decide(endpoint, self.incoming)
         if decision.outcome == "confirm" and isinstance(endpoint, CommandEndpoint):
             if not await self.confirmations.ask(endpoint, cast("MessageContext", ctx)):
                 return False
             self.incoming.facts = msgspec.structs.replace(self.incoming.facts, confirmed=True)
-            decision = await self.admission.decide(endpoint, self.incoming)
+            decision = self.admission.decide(endpoint, self.incoming)
         refusal = self.admission.refusal(endpoint, self.incoming, decision)
         if refusal and isinstance(endpoint, CommandEndpoint):
             await self.answer(ctx, refusal)

@@ -159,8 +159,6 @@ class Parts:
             permissions=self.permissions,
             cooldowns=self.cooldowns,
             told=TokenBuckets(TELLING, world.clock.now),
-            people=world.people,
-            groups=world.groups,
             metrics=world.metrics,
         )
 

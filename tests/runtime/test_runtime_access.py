@@ -266,3 +266,24 @@ def rows(stage: Stage, query: str) -> list[Any]:
     file = stage.folder / "world" / "bot" / stage.bot.user.id / "messages.db"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         return connection.execute(query).fetchall()
+
+
+async def test_the_role_in_the_group_counts_wherever_it_is_asked_for(stage: Stage) -> None:
+    await stage.play("""
+        @plugin.command("me")
+        async def me(ctx: Context) -> str:
+            return ctx.role.name
+
+        @plugin.command("tidy", role="moderator")
+        async def tidy() -> str:
+            return "tidied"
+
+        @plugin.filter(filters.text(equals="boss") & filters.role("moderator"))
+        async def boss() -> str:
+            return "yes, boss"
+    """)
+    alice = await stage.person("alice")
+    group = await alice.starts_group("Team")
+    assert await group.says(alice, "boss") == "yes, boss"
+    assert await group.says(alice, "/me") == "ADMIN"
+    assert "/tidy" in await group.says(alice, "/help")
