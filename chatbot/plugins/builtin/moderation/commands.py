@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -14,12 +15,15 @@ from chatbot.plugins.context import Context, Group
 from chatbot.plugins.durations import milliseconds
 from chatbot.plugins.errors import UsageError
 from chatbot.plugins.markers import Range, Rest
-from chatbot.plugins.text import sanitise
+from chatbot.plugins.text import quoted, sanitise
 
 Number = Annotated[int, Range(1, 9_999_999_999)]
 Length = Annotated[timedelta, Range("1m", "3650d")]
 
 _LISTED = 20
+
+_BEGINS_LIKE_A_LENGTH = re.compile(r"[-+.]?\d")
+"""What was meant as a length must not become the reason of a ban for good."""
 
 
 @plugin.command("warn", chats="group", role="moderator")
@@ -57,6 +61,11 @@ async def ban(
     reason: Rest = "",
 ) -> str:
     """Put somebody out and keep them out, for LENGTH or for good."""
+    if length is None and _BEGINS_LIKE_A_LENGTH.match(reason):
+        raise UsageError(
+            f"{quoted(reason.split()[0])} is no length from 1m to 3650d, such as 2h or 7d;"
+            " for a ban for good, begin the reason with a word"
+        )
     await warden.check_target(group, user)
     lasts = None if length is None else milliseconds(length)
     case = await warden.sanction(group, user, "ban", reason, by=ctx.user.id, lasts=lasts)

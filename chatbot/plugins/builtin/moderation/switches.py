@@ -70,7 +70,7 @@ async def word(group: Group, warden: Warden, change: Literal["add", "remove"], t
     settings = await warden.settings(group.id)
     words = _changed(settings.words, text.casefold(), change)
     await save_settings(warden.store, group.id, replace(settings, words=words))
-    return f"{len(words)} words are forbidden here."
+    return f"Words forbidden here: {len(words)}."
 
 
 @moderation.command("host")
@@ -82,7 +82,7 @@ async def host(group: Group, warden: Warden, change: Literal["add", "remove"], n
     settings = await warden.settings(group.id)
     hosts = _changed(settings.hosts, normal, change)
     await save_settings(warden.store, group.id, replace(settings, hosts=hosts))
-    return f"Links to {len(hosts)} hosts are allowed here."
+    return f"Hosts that links may lead to here: {len(hosts)}."
 
 
 @moderation.command("welcome")
