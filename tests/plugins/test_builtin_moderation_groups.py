@@ -236,7 +236,7 @@ async def test_links_lead_where_they_may(chat_world: ChatWorld) -> None:
     await scene.says("/moderation switch links on")
     await scene.writes("https://docs.example.org/x", scene.bob)
     assert "a link to evil.example" in await scene.says("http://evil.example", scene.bob)
-    assert "2 hosts" not in await scene.says("/moderation host add evil.example")
+    assert "here: 2" not in await scene.says("/moderation host add evil.example")
     await scene.writes("http://evil.example", scene.bob)
     assert "1 point," in await scene.says("/cases @bob")
 
