@@ -61,6 +61,7 @@ class Inbox:
         self._held: Counter[str] = Counter()
         self._behind: dict[str, int] = {}
         self._arrived: set[str] = set()
+        self._read_up_to: dict[str, int] = {}
         self._due: dict[str, None] = {}
         self._feeder: asyncio.Task[None] | None = None
         self._started = False
@@ -85,6 +86,9 @@ class Inbox:
     def arrived(self, entry: InboxEntry) -> None:
         """An entry is stored; called in the order of their seqs."""
         conversation = entry.conversation
+        if entry.seq <= self._read_up_to.get(conversation, 0):
+            return  # what is committed can be read before its writer says so
+        self._read_up_to.pop(conversation, None)
         if conversation in self._behind:
             self._arrived.add(conversation)
         elif self._may_take(conversation):
@@ -176,6 +180,7 @@ class Inbox:
             self._in_memory -= limit
         for entry in entries:
             self._submit(entry)
+            self._read_up_to[conversation] = entry.seq
         if len(entries) < limit and conversation not in self._arrived:
             del self._behind[conversation]
             self._due.pop(conversation, None)  # where something was handled meanwhile

@@ -36,6 +36,10 @@ class Desk:
         self.inbox = Inbox(self._messages, self._handle, window=WINDOW, share=SHARE, concurrency=2)
 
     async def arrive(self, sender: str) -> None:
+        """The next message of a sender is stored, and the inbox is told."""
+        self.inbox.arrived(await self.store(sender))
+
+    async def store(self, sender: str) -> InboxEntry:
         """The next message of a sender is stored."""
         number = self._arrived[sender] = self._arrived.get(sender, -1) + 1
         message = Message(
@@ -49,7 +53,7 @@ class Desk:
         )
         seq = await self._database.write(self._messages.receive(message, sender, 1))
         assert seq is not None
-        self.inbox.arrived(InboxEntry(seq, sender, "direct", message))
+        return InboxEntry(seq, sender, "direct", message)
 
     async def everything(self) -> dict[str, list[int]]:
         """What was handled, by sender, once all that has arrived is."""
@@ -100,6 +104,19 @@ async def test_what_was_left_by_an_earlier_start_comes_first(desk: Desk) -> None
         await desk.arrive(sender)
     assert await desk.everything() == desk.all_in_order
     assert desk.most_in_memory <= WINDOW
+
+
+async def test_what_is_read_before_the_inbox_is_told_of_it_is_handled_once(desk: Desk) -> None:
+    """A commit can be seen by whoever reads before its writer hears that it was made."""
+    entries = [await desk.store(sender) for sender in ("bob", "bob", "carol")]
+    desk.may_begin.set()
+    desk.inbox.start()
+    await desk.everything()
+    for entry in entries:
+        desk.inbox.arrived(entry)
+    for sender in ("bob", "carol", "bob"):
+        await desk.arrive(sender)
+    assert await desk.everything() == desk.all_in_order
 
 
 async def test_what_is_handled_while_the_next_is_read(desk: Desk) -> None:
