@@ -47,7 +47,7 @@ class Side:
         )
 
     def opens(
-        self, other: Side, text: str = "hello", *, one_time: bool = False
+        self, other: Side, text: str = "hello", *, one_time: bool = False, again: bool = False
     ) -> EncryptedMessage:
         """Send with an x3dh, whose echo is still to come (`settled`)."""
         self.sent += 1
@@ -59,6 +59,7 @@ class Side:
             self.ring.identity,
             bundle,
             self.now,
+            again=again,
             use_one_time_prekey=one_time,
         )[1]
 

@@ -19,6 +19,7 @@ class _Stored(Struct, frozen=True, array_like=True):
     session_id: str | None = None
     newest_opened: str | None = None
     delivered_at: int = 0
+    newest_stored: str | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -34,6 +35,8 @@ class Confirmation:
     Attributes:
         session_id: the confirmed session; None where every message opens a new one.
         newest_opened: the newest of the sessions that we opened.
+        newest_stored: the newest of those whose `x3dh` is in the history. A peer that reads what it
+            missed ends up in that one, however many others were opened by sending again.
     """
 
     __slots__ = (
@@ -43,6 +46,7 @@ class Confirmation:
         "_received",
         "_unechoed",
         "newest_opened",
+        "newest_stored",
         "session_id",
     )
 
@@ -50,6 +54,7 @@ class Confirmation:
         state = _decoder.decode(stored) if stored else _Stored()
         self.session_id = state.session_id
         self.newest_opened = state.newest_opened
+        self.newest_stored = state.newest_stored
         self._delivered_at = state.delivered_at
         self._unechoed: set[str] = set()
         self._latest = self._received = ""
@@ -60,7 +65,9 @@ class Confirmation:
         if not self._changed:
             return None
         self._changed = False
-        return _encoder.encode(_Stored(self.session_id, self.newest_opened, self._delivered_at))
+        return _encoder.encode(
+            _Stored(self.session_id, self.newest_opened, self._delivered_at, self.newest_stored)
+        )
 
     # ------------------------------------------------------------ what happens
 
@@ -102,11 +109,16 @@ class Confirmation:
 
     def forget(self) -> None:
         """The peer has another identity: no session with the former one counts."""
-        self.newest_opened = None
+        self.newest_opened = self.newest_stored = None
         self._changed = True
         self.clear()
 
     # ------------------------------------------------------------ echoes of our `x3dh`
+
+    def stored(self, session_id: str) -> None:
+        """The history will hold the `x3dh` that opened this session."""
+        self.newest_stored = session_id
+        self._changed = True
 
     @property
     def awaits_echo(self) -> bool:

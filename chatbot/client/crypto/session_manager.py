@@ -302,10 +302,14 @@ class PeerRecord:
         bundle: PrekeyBundle,
         now: int,
         *,
+        again: bool = False,
         use_one_time_prekey: bool = False,
         random: Callable[[int], bytes] = os.urandom,
     ) -> tuple[Session, EncryptedMessage]:
         """Encrypt a message that opens a new session and carries its `x3dh`.
+
+        Args:
+            again: whether the backend has the message already; it keeps the first ciphertext.
 
         Raises:
             IdentityUnknownError: the bundle's identity is not the pinned one.
@@ -313,6 +317,8 @@ class PeerRecord:
         session, header = self.establish(
             identity, bundle, now, use_one_time_prekey=use_one_time_prekey, random=random
         )
+        if not again:
+            self._confirmation.stored(session.id)
         self.x3dh_pending(message_id)
         self._confirmation.clear()
         return session, self._encrypt(session, plaintext, now, header, random)
@@ -429,7 +435,8 @@ class PeerRecord:
         self.sessions[session.id] = session
         self._used(session)
         if len(self.sessions) > MAX_SESSIONS:
-            kept = {session.id, self.confirmed, self._confirmation.newest_opened}
+            opened = self._confirmation.newest_opened, self._confirmation.newest_stored
+            kept = {session.id, self.confirmed, *opened}
             others = [s for s in self.sessions.values() if s.id not in kept]
             longest_unused = min(others, key=lambda s: s.last_use).id
             del self.sessions[longest_unused]

@@ -39,6 +39,7 @@ class AbsentPeers:
     def missed(self, conversation: Conversation, sent_at: int) -> None:
         """Something sent at that time (ms) was not delivered."""
         self._peers.add(conversation.peer_id)
+        conversation.queue.peer_left()
         if conversation.online_at > sent_at:
             self._send_again(conversation.peer_id)
 
@@ -71,7 +72,7 @@ class AbsentPeers:
         for entry in entries:
             if entry.expires_at > now:
                 outgoing = outgoing_of(entry.message)
-                outgoing.opens_session = True
+                outgoing.opens_session = outgoing.awaited_peer = True
                 conversation.queue.submit(outgoing)
         self._pump(conversation)
 

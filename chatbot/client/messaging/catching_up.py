@@ -200,6 +200,8 @@ class CatchUp:
             ConnectionError: the backend cannot be reached.
             StorageError: the storage cannot be.
         """
+        if self._sweep.waits_for(peer_id):
+            self._conversations.behind.add(peer_id)  # answers wait until it is read to its end
         try:
             return await self._read(peer_id, after)
         finally:

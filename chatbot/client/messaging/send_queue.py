@@ -38,6 +38,7 @@ class Outgoing:
         message_type: `text` or `image`, as the frame says.
         image_data: a data URL that goes out in clear, because that is all a browser can show.
         opens_session: whether it has to carry an `x3dh` even if a session is confirmed.
+        awaited_peer: whether the backend has it, and it is sent again because the peer is back.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Outgoing:
     message_type: MessageType = "text"
     image_data: str | None = field(default=None, repr=False)
     opens_session: bool = False
+    awaited_peer: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -228,6 +230,7 @@ class SendQueue:
             identity,
             bundle,
             now,
+            again=outgoing.awaited_peer,
             use_one_time_prekey=self._use_one_time_prekeys,
             random=random,
         )
@@ -292,6 +295,7 @@ class SendQueue:
         """The history does not hold these: they never arrived, and go out again."""
         lost = [flight for i in message_ids if (flight := self._land(i)) is not None]
         for flight in lost:
+            flight.outgoing.awaited_peer = False
             self._record.x3dh_settled(flight.outgoing.id, now, delivered=False)
         self._put_first(flight.outgoing for flight in lost)
 
@@ -330,6 +334,14 @@ class SendQueue:
         self._queue = deque(o for o in self._queue if o.id != message_id)
         self._queued.discard(message_id)
         return True
+
+    def peer_left(self) -> None:
+        """The peer is gone again: what awaited it, and the backend has, awaits its next return.
+
+        Every one that went out now would open a session that nobody ever answers in.
+        """
+        self._queue = deque(o for o in self._queue if not o.awaited_peer)
+        self._queued = {o.id for o in self._queue}
 
     def recall(self) -> list[Outgoing]:
         """Empty the queue: nothing in it can be sent (there is nobody, or no keys)."""

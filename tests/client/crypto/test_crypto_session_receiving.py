@@ -151,6 +151,12 @@ class TestCandidates:  # 4.1.3
         assert changes.dropped == {first}
         assert newest in changes.sessions
 
+    def test_the_session_that_the_history_ends_in_is_kept(self, alice: Side, bob: Side) -> None:
+        bob.receives(alice.opens(bob, "the last to be stored"))
+        for _ in range(MAX_SESSIONS):
+            alice.opens(bob, again=True)
+        assert alice.receives(bob.says("read, and answered")).plaintext == b"read, and answered"
+
     def test_an_unknown_ratchet_key_is_tried_against_the_others(
         self, alice: Side, bob: Side
     ) -> None:

@@ -7,10 +7,12 @@ from base64 import b64encode
 from typing import Any
 
 from doubles.browser import Browser
-from doubles.clients import Clients, Collected
+from doubles.clients import PASSWORD, Clients, Collected
 from doubles.pictures import PNG
 from doubles.raw_client import Person, PersonSocket, raw_backend
 
+from chatbot import Message
+from chatbot.client.crypto.session_manager import MAX_SESSIONS
 from chatbot.server import Server
 
 DATA_URL = f"data:image/png;base64,{b64encode(PNG).decode()}"
@@ -67,3 +69,29 @@ async def test_every_return_brings_what_waited_for_it(server: Server, clients: C
                 (arrived,) = await messages(socket, 1)
             assert browser.decrypt(alice.user_id, arrived["content"]) == str(number)
             await presence.until((person.id, False))
+
+
+async def test_one_that_came_too_briefly_and_answers_later_is_understood(
+    server: Server, clients: Clients
+) -> None:
+    """What it reads then opened other sessions than what it got: more than are kept."""
+    alice, bob = await clients.register("alice"), await clients.register("bob")
+    heard, unreadable = Collected(alice.on_message), Collected(alice.on_undecryptable)
+    await bob.logout()
+    texts = [str(number) for number in range(MAX_SESSIONS + 1)]
+    for text in texts:
+        assert (await alice.send_message("bob", text)).status == "sent"
+    async with raw_backend(server.url) as backend:
+        credentials = {"username": "bob", "password": PASSWORD}
+        account = (await backend.call("POST", "/api/auth/login", credentials)).body
+        async with Person(backend, account).online() as socket:
+            await messages(socket, len(texts))
+    bob = clients.new()
+
+    @bob.on_message
+    async def answer(message: Message) -> None:
+        await bob.send_message("alice", f"you said {message.content}")
+
+    await bob.login("bob", PASSWORD)
+    assert [(await heard.next()).content for _ in texts] == [f"you said {text}" for text in texts]
+    assert unreadable.all == []

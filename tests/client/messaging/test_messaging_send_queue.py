@@ -205,6 +205,28 @@ class TestConfirming:
         assert answered.send("next").x3dh is not None
 
 
+class TestPeersThatReturn:
+    def test_once_one_has_left_again_only_what_is_new_goes_out(self, alice: Party) -> None:
+        for number in "12":
+            alice.queue.submit(Outgoing(number, b"", opens_session=True, awaited_peer=True))
+        alice.queue.submit(Outgoing("new", b""))
+        sent(alice.act(), "1")
+        alice.queue.peer_left()
+
+        assert "2" not in alice.queue
+        sent(alice.echo("1", delivered=False), "new")
+
+    def test_what_the_history_does_not_hold_does(self, alice: Party) -> None:
+        alice.queue.submit(Outgoing("1", b"", opens_session=True, awaited_peer=True))
+        sent(alice.act(), "1")
+        alice.queue.disconnected()
+        alice.act()
+        alice.queue.missing(["1"], alice.now)
+        alice.queue.peer_left()
+
+        sent(alice.act(), "1")
+
+
 class TestSendingOnceMore:
     def test_what_went_bare_lately_when_the_peer_opens_a_session(
         self, answered: Party, bob: Party
