@@ -39,7 +39,8 @@ class Backend:
         self.pauses.append(seconds)
 
     def client(self, **options: Any) -> RestClient:
-        limits = Limits(**{"connect": 1.0, "total": 1.0, "idle": 1.0, **options.pop("limits", {})})
+        patient = dict.fromkeys(("connect", "total", "idle"), 20.0)
+        limits = Limits(**{**patient, **options.pop("limits", {})})
         rest = RestClient(self.url, limits=limits, sleep=self.sleep, random=lambda: 0.0, **options)
         rest.act_as("me", "some-token")
         return rest

@@ -356,8 +356,7 @@ async def test_a_history_without_end_is_given_up(piece: bytes) -> None:
 
 
 async def test_a_history_need_not_be_taken_to_its_end() -> None:
-    patient = {"connect": 20.0, "idle": 20.0}
-    async with calling(endless(b"," + row()), limits=patient) as (_, rest):
+    async with calling(endless(b"," + row())) as (_, rest):
         async with aclosing(rest.iter_history("you")) as rows:
             assert (await anext(rows)).id == "m1"
         assert await asyncio.wait_for(history_head(rest), 20) == "m1"
