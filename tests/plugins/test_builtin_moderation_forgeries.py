@@ -163,6 +163,7 @@ async def die(out, call_next):
 @pytest.mark.parametrize(
     ("deed", "answer"),
     [
+        ("/kick @bob", "@bob is removed (case 1)."),
         ("/ban @bob 2h loud", "@bob is banned for 2h (case 1)."),
         ("/warn @bob", "@bob is warned. (1 point, case 1)\n@bob is removed (case 2)."),
     ],

@@ -102,6 +102,15 @@ async def test_undoing_a_kick_takes_them_in_again(chat_world: ChatWorld) -> None
     assert "bob" in await scene.members()
 
 
+async def test_nobody_is_put_out_who_is_not_in(chat_world: ChatWorld) -> None:
+    scene = await begin(chat_world)
+    await chat_world.person("dave")
+    await scene.says("/kick @bob")
+    for name in ("bob", "dave"):
+        assert (await scene.says(f"/kick @{name}")).startswith(f"@{name} is not in this group")
+    assert await scene.says("/cases @dave") == "Nothing is logged about @dave."
+
+
 async def test_undoing_what_came_before_a_ban_leaves_the_ban(chat_world: ChatWorld) -> None:
     scene = await begin(chat_world)
     await scene.says("/kick @bob")

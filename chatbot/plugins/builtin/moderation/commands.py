@@ -47,6 +47,8 @@ async def warn(ctx: Context, group: Group, warden: Warden, user: User, reason: R
 async def kick(ctx: Context, group: Group, warden: Warden, user: User, reason: Rest = "") -> str:
     """Put somebody out of the group. They can come back when somebody lets them."""
     await warden.check_target(group, user)
+    if not await warden.finds_here(group, user, for_message=ctx.message):
+        raise UsageError(f"{shown(user.username)} is not in this group")
     case = await warden.sanction(group, user, "kick", reason, by=ctx.user.id)
     return outcome(case)
 

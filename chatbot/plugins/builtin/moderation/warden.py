@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatbot.client.exceptions import StorageError, WhatsAppClientError
-from chatbot.client.models import User
+from chatbot.client.models import Message, User
 from chatbot.plugins.access import Role
 from chatbot.plugins.builtin.moderation.cases import Case, CaseKind, CaseLog
 from chatbot.plugins.builtin.moderation.config import ModerationConfig
@@ -106,6 +106,18 @@ class Warden:
         """
         if await self.is_immune(group, user):
             raise UsageError(f"{shown(user.username)} moderates here and is immune")
+
+    async def finds_here(self, group: Group, user: User, *, for_message: Message) -> bool:
+        """Whether they are in the group, or were when the message was handled first.
+
+        It may be handled again because the bot died when it had removed them.
+        """
+        key = f"here\x1f{for_message.from_user}\x1f{for_message.id}"
+        if await group.find_member(user.id) is not None:
+            await self.store.compare_and_set(key, None, self.now)
+        seen_at = await self.store.get(key, int)
+        await self.store.delete(key)
+        return seen_at is not None
 
     async def may_decide(self, group: Group, ctx: Context) -> bool:
         """Whether whoever wrote this (who must be proven) moderates that group."""
