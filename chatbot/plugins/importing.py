@@ -79,17 +79,17 @@ def import_file(path: Path) -> Imported:
     file = path / "__init__.py" if folder is not None else path
     if not file.is_file():
         raise FileNotFoundError(f"{file} is not there")
+    loader = _FreshLoader(name, str(file))
     spec = spec_from_file_location(
         name,
         file,
-        loader=_FreshLoader(name, str(file)),
+        loader=loader,
         submodule_search_locations=None if folder is None else [str(folder)],
     )
-    if spec is None or spec.loader is None:  # pragma: no cover - a loader was given
-        raise ImportError(f"{file} cannot be imported")
+    assert spec is not None  # noqa: S101 - a loader was given
     with _replacing(lambda other: _is_below(other, name)) as replaced:
         module = sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     return Imported(module, _family_now(lambda other: _is_below(other, name)), replaced)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 
-import pytest
+from doubles.platforms import NOT_AS_ROOT
 from doubles.served_bot import ServedBot
 
 
@@ -70,7 +69,7 @@ def test_a_damaged_database_is_left_as_it_is(stopped_bot: ServedBot) -> None:
     assert file.read_bytes() == damaged
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@NOT_AS_ROOT
 def test_a_folder_that_is_read_only(stopped_bot: ServedBot) -> None:
     stopped_bot.account.chmod(0o500)
     try:

@@ -10,11 +10,8 @@ from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.keys import generate_key_pair
 from chatbot.client.crypto.message import EncryptedMessage, RatchetHeader
-from chatbot.client.crypto.session_manager import (
-    DAY,
-    PeerRecord,
-    Received,
-)
+from chatbot.client.crypto.session_manager import DAY, PeerRecord
+from chatbot.client.crypto.terms import Received
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.wire import PrekeyBundleBody
 

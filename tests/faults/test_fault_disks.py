@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from doubles.platforms import NOT_AS_ROOT
 from doubles.stage import Stage
 
 from chatbot.client.messaging.messenger import HEAL_NOTICE
@@ -139,7 +140,7 @@ async def test_a_disk_rolled_back_to_yesterday_begins_a_new_epoch(
     await alice.hears_nothing()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@NOT_AS_ROOT
 async def test_a_folder_that_may_not_be_written_to(stage: Stage, machine: SickMachine) -> None:
     alice = await a_talk(stage, machine)
     assert await machine.stop() == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from doubles.faulty_backend import CHEAP_HASHER
+from doubles.platforms import NOT_AS_ROOT
 from doubles.raw_client import Person, RawBackend, raw_backend
 
 from chatbot.server import DatabaseError, ListenError, Server, ServerError
@@ -156,7 +157,7 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         await a_server(tmp_path / "file" / "backend.db").start()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
+@NOT_AS_ROOT
 async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
 

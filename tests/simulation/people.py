@@ -13,7 +13,8 @@ from doubles.browser import Browser, UndecryptableError
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import decode_content, encode_content
-from chatbot.client.crypto.session_manager import IdentityUnknownError, PeerRecord
+from chatbot.client.crypto.session_manager import PeerRecord
+from chatbot.client.crypto.terms import IdentityUnknownError
 from chatbot.client.crypto.x3dh import PrekeyBundle
 from chatbot.client.exceptions import DecryptionError
 from chatbot.client.messaging.send_queue import FetchBundle, Outgoing, SendQueue, Transmit

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from chatbot.client.background import BackgroundTasks
 from chatbot.client.crypto.key_manager import KeyRing
 from chatbot.client.crypto.message import decode_content, is_encrypted
-from chatbot.client.crypto.session_manager import (
+from chatbot.client.crypto.terms import (
     BudgetExhaustedError,
     GapError,
     IdentityUnknownError,

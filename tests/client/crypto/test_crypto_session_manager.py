@@ -12,12 +12,8 @@ from chatbot.client.crypto.confirmation import CONTEST_WINDOW
 from chatbot.client.crypto.identity import Identity
 from chatbot.client.crypto.message import X3DHHeader
 from chatbot.client.crypto.session import Session
-from chatbot.client.crypto.session_manager import (
-    CAPABILITIES,
-    SESSION_TIMEOUT,
-    IdentityUnknownError,
-    PeerRecord,
-)
+from chatbot.client.crypto.session_manager import CAPABILITIES, SESSION_TIMEOUT, PeerRecord
+from chatbot.client.crypto.terms import IdentityUnknownError
 from chatbot.client.exceptions import SessionNotFoundError
 
 

@@ -9,14 +9,8 @@ from doubles.record_sides import SECOND, Side, forged, in_touch, unknown_key
 from chatbot.client.crypto.changes import PeerChanges
 from chatbot.client.crypto.message import EncryptedMessage, RatchetHeader
 from chatbot.client.crypto.session import MAX_SKIPPED_KEYS
-from chatbot.client.crypto.session_manager import (
-    EPHEMERAL_RETENTION,
-    MAX_SESSIONS,
-    BudgetExhaustedError,
-    GapError,
-    PeerRecord,
-    Terms,
-)
+from chatbot.client.crypto.session_manager import EPHEMERAL_RETENTION, MAX_SESSIONS, PeerRecord
+from chatbot.client.crypto.terms import BudgetExhaustedError, GapError, Terms
 from chatbot.client.exceptions import DecryptionError
 
 

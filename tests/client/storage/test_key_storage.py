@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from doubles.platforms import POSIX_ONLY
 from msgspec.structs import replace
 
 from chatbot.client.crypto.identity import Identity
@@ -224,7 +224,7 @@ class TestStarts:
         await (await open_keys(tmp_path, PASSWORD)).close()
         assert list(snapshot(tmp_path)) == ["keys.db"]
 
-    @pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+    @POSIX_ONLY
     async def test_the_file_is_private(self, keys: KeyStorage, tmp_path: Path) -> None:
         modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
         assert modes == {0o600}

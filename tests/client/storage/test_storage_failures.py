@@ -23,12 +23,12 @@ from doubles.numbers_table import (
     pragma,
     raising,
 )
+from doubles.platforms import POSIX_ONLY
 
 from chatbot.client.exceptions import StorageError
 from chatbot.client.storage.database import Database
 
 REPOSITORY = Path(__file__).parents[3]
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes and limits")
 
 
 @pytest.fixture

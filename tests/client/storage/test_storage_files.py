@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from doubles.numbers_table import SCHEMA, filled, insert, numbers, pragma
+from doubles.platforms import POSIX_ONLY
 
 from chatbot.client.exceptions import StorageError
 from chatbot.client.storage.database import Database
-
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes and limits")
 
 
 @pytest.fixture

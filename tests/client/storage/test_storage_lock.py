@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from doubles.platforms import POSIX_ONLY
 
 from chatbot.client.exceptions import StorageError, StorageLockedError
 from chatbot.client.storage.lock import AccountLock
@@ -103,7 +104,7 @@ def test_a_holder_that_has_not_written_its_pid_yet(tmp_path: Path) -> None:
         assert caught.value.pid is None
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+@POSIX_ONLY
 def test_the_file_is_private(tmp_path: Path) -> None:
     with AccountLock(tmp_path):
         assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600

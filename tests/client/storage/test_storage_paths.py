@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
+from doubles.platforms import POSIX_ONLY
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from chatbot.client.storage.paths import (
     storage_directory,
 )
 
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
 UUID = "5c6d1f0e-8f9b-4c7c-b0fc-6d2a0f7c3a11"
 ODD_IDS = ["", ".", "..", "../x", "a/b", "a\\b", "C:x", "nul", "COM1", "Abc", "x" * 65, "é", "a.b",
            "a b", "-rf", "accounts.json", "\x00", "a\n", "\ud800"]  # fmt: skip
